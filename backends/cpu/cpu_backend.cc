@@ -1,0 +1,65 @@
+#include "cpu_backend.h"
+
+#include <iterator>
+#include <string>
+
+#include "builtin_backends.h"
+
+namespace bqengine::backends::cpu {
+namespace {
+
+using backend::Backend;
+using backend::Error;
+using backend::Plugin;
+
+// Ops that only move data are left to the reference backend: memcpy is as fast
+// there.
+constexpr std::span<const Op> kOps;
+
+const Op* FindOp(std::string_view name) {
+  for (const Op& op : kOps) {
+    if (name == op.name) return &op;
+  }
+  return nullptr;
+}
+
+class CpuBackend : public Backend {
+ public:
+  explicit CpuBackend(Target target) : target_(target) {}
+
+  bool Supports(const NodeView& node) const override {
+    return FindOp(node.op()) != nullptr;
+  }
+  std::unique_ptr<Kernel> Compile(const NodeView& node) const override {
+    const Op* op = FindOp(node.op());
+    if (op == nullptr) {
+      throw Error(BQE_ERROR_UNSUPPORTED, "no such op in the cpu backend");
+    }
+    return op->compile(node, target_);
+  }
+
+ private:
+  Target target_;
+};
+
+Plugin MakePlugin() {
+  Plugin plugin("cpu", "1");
+  int32_t score = 10;  // targets come worst first
+  for (Target target : kernels::CompiledTargets()) {
+    plugin.Add(std::string("cpu:") + kernels::TargetName(target),
+               kernels::TargetDescription(target),
+               kernels::IsUsable(target) ? score : 0,
+               std::make_unique<CpuBackend>(target));
+    score += 10;
+  }
+  return plugin;
+}
+
+}  // namespace
+}  // namespace bqengine::backends::cpu
+
+extern "C" bqe_status bqe_cpu_init(const bqe_host* /*host*/,
+                                   bqe_plugin* plugin, bqe_error* error) {
+  return bqengine::backend::InitPlugin(bqengine::backends::cpu::MakePlugin,
+                                       plugin, error);
+}

@@ -1,0 +1,33 @@
+// The backends of this process: those built in, and plug-ins that were loaded.
+// The interface for writing one is bqengine/backend.h.
+#ifndef BQENGINE_REGISTRY_H_
+#define BQENGINE_REGISTRY_H_
+
+#include <string>
+#include <vector>
+
+#include "bqengine/status.h"
+
+namespace bqengine {
+
+struct BackendInfo {
+  std::string name;         // "cpu:avx2"
+  std::string description;  // one line
+  std::string origin;       // "built-in", or the path of the plug-in
+  int score = 0;            // 0: this machine cannot run it
+};
+
+// All known backends, best score first. Thread-safe.
+std::vector<BackendInfo> ListBackends();
+
+// Loads a backend from a shared library (see backend.h) and adds it to the
+// process for good: libraries are never unloaded. Sessions that exist already
+// are not affected. Loading runs the library's code: only load what you trust.
+// kNotFound, kInvalidArgument (not a plug-in, or of another ABI version),
+// kUnsupported (cannot run on this machine). Thread-safe; loading a path again
+// does nothing.
+Status LoadPlugin(const std::string& path);
+
+}  // namespace bqengine
+
+#endif  // BQENGINE_REGISTRY_H_

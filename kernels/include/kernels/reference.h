@@ -1,0 +1,113 @@
+// The scalar twin of every kernel: written to be obviously right, and the
+// oracle of every test. The reference backend runs these and nothing else.
+//
+// Layouts are those of bqengine/graph.h: activations [rows.., channels], bits
+// packed along channels, 64 to a word, rows starting at words. The meaning of
+// each op is in engine/README.md, "Ops".
+#ifndef KERNELS_REFERENCE_H_
+#define KERNELS_REFERENCE_H_
+
+#include <cstdint>
+
+#include "kernels/shapes.h"
+
+namespace bqengine::kernels::reference {
+
+// ------------------------------------------------------------- binary products
+
+// Everything of a binary op behind its integer accumulators. Null pointers are
+// absent; `*_stride` is 0 for one value for all channels, 1 for one each.
+struct Epilogue {
+  int64_t weight_bases = 1;      // M
+  int64_t activation_bases = 1;  // N
+  const float* alpha = nullptr;  // [M] or [M, O]
+  bool alpha_per_channel = false;
+  const float* beta = nullptr;  // [N]
+  const float* mul = nullptr;
+  int64_t mul_stride = 0;
+  const float* add = nullptr;
+  int64_t add_stride = 0;
+  // Only for packed output; null means 0.
+  const float* threshold = nullptr;
+  int64_t threshold_stride = 0;
+};
+
+// The float value of channel `o` from its M*N accumulators, acc[n * M + m].
+float ApplyEpilogue(const Epilogue& epilogue, const int32_t* acc,
+                    int64_t out_channel);
+
+// Encodings and padding of a binary product. `pad_value` is -1, 0 or 1.
+struct BinaryFormat {
+  Encoding activations = Encoding::kBipolar;
+  Encoding weights = Encoding::kBipolar;
+  int pad_value = 0;
+};
+
+// Exactly one of `y` (float, [.., O]) and `y_bits` ([.., WordsFor(O)]) is not
+// null.
+struct BinaryOutput {
+  float* y = nullptr;
+  uint64_t* y_bits = nullptr;
+};
+
+// inputs[n]: [rows, WordsFor(k)]; weight: [M, out, WordsFor(k)].
+void BinaryGemm(int64_t rows, int64_t k, int64_t out, const BinaryFormat& format,
+                const uint64_t* const* inputs, const uint64_t* weight,
+                const Epilogue& epilogue, const BinaryOutput& output);
+
+// inputs[n]: [batch, in_h, in_w, WordsFor(C)];
+// weight: [M, O, kernel_h, kernel_w, WordsFor(C / groups)].
+void BinaryConv(const ConvShape& shape, const BinaryFormat& format,
+                const uint64_t* const* inputs, const uint64_t* weight,
+                const Epilogue& epilogue, const BinaryOutput& output);
+
+// Float activations; of the epilogue, N = 1 and there is no threshold.
+void BinaryWeightGemm(int64_t rows, int64_t k, int64_t out, Encoding weights,
+                      const float* x, const uint64_t* weight,
+                      const Epilogue& epilogue, float* y);
+void BinaryWeightConv(const ConvShape& shape, Encoding weights, const float* x,
+                      const uint64_t* weight, const Epilogue& epilogue,
+                      float* y);
+
+// ---------------------------------------------------------------- other bits
+
+// bit = x >= threshold. x: [rows, channels]; y: [rows, WordsFor(channels)].
+// threshold null: 0; stride 0: one for all channels, 1: one each.
+void Binarize(int64_t rows, int64_t channels, const float* x,
+              const float* threshold, int64_t threshold_stride, uint64_t* y);
+
+void BinaryMaxPool(const Window& window, int64_t channels, const uint64_t* x,
+                   uint64_t* y);
+
+// ---------------------------------------------------------------------- float
+
+// weight: [O, kernel_h, kernel_w, C / groups]; bias: [O] or null.
+void Conv(const ConvShape& shape, const float* x, const float* weight,
+          const float* bias, float* y);
+// weight: [out, k]; bias: [out] or null.
+void Gemm(int64_t rows, int64_t k, int64_t out, const float* x,
+          const float* weight, const float* bias, float* y);
+
+void MaxPool(const Window& window, int64_t channels, const float* x, float* y);
+void AveragePool(const Window& window, int64_t channels, bool count_include_pad,
+                 const float* x, float* y);
+void GlobalAveragePool(int64_t batch, int64_t pixels, int64_t channels,
+                       const float* x, float* y);
+
+// y = x * mul + add, rounded twice; null or stride as in Epilogue.
+void Affine(int64_t rows, int64_t channels, const float* x, const float* mul,
+            int64_t mul_stride, const float* add, int64_t add_stride, float* y);
+void AddTensors(int64_t count, const float* a, const float* b, float* y);
+void MulTensors(int64_t count, const float* a, const float* b, float* y);
+void Relu(int64_t count, const float* x, float* y);
+void PRelu(int64_t rows, int64_t channels, const float* x, const float* slope,
+           int64_t slope_stride, float* y);
+void Clip(int64_t count, float min, float max, const float* x, float* y);
+void Floor(int64_t count, const float* x, float* y);
+// Over `length` elements that are `inner` apart.
+void Softmax(int64_t outer, int64_t length, int64_t inner, const float* x,
+             float* y);
+
+}  // namespace bqengine::kernels::reference
+
+#endif  // KERNELS_REFERENCE_H_

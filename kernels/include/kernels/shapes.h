@@ -1,0 +1,48 @@
+// Shapes that kernels and their callers share. Plain data; the callers
+// guarantee that everything fits and is consistent.
+#ifndef KERNELS_SHAPES_H_
+#define KERNELS_SHAPES_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bqengine::kernels {
+
+inline constexpr int64_t kWordBits = 64;
+
+// Words of a packed row of `bits` elements.
+constexpr int64_t WordsFor(int64_t bits) {
+  return (bits + kWordBits - 1) / kWordBits;
+}
+
+// Mask of the valid bits in the last word of such a row.
+constexpr uint64_t TailMask(int64_t bits) {
+  return bits % kWordBits == 0 ? ~uint64_t{0}
+                               : (uint64_t{1} << (bits % kWordBits)) - 1;
+}
+
+// Which values the bits 0 and 1 stand for: {-1,+1} or {0,1}.
+enum class Encoding { kBipolar, kUnipolar };
+
+// A two-dimensional window that slides over [batch, in_h, in_w, channels]:
+// convolutions and pools. `pad_bottom` and `pad_right` need not be stored, they
+// follow from the output size.
+struct Window {
+  int64_t batch, in_h, in_w;
+  int64_t out_h, out_w;
+  int64_t kernel_h, kernel_w;
+  int64_t stride_h, stride_w;
+  int64_t dilation_h, dilation_w;
+  int64_t pad_top, pad_left;
+};
+
+struct ConvShape {
+  Window window;
+  int64_t in_channels;   // C, of all groups together
+  int64_t out_channels;  // O, of all groups together
+  int64_t groups;
+};
+
+}  // namespace bqengine::kernels
+
+#endif  // KERNELS_SHAPES_H_
