@@ -9,39 +9,17 @@
 
 #include <cstdint>
 
+#include "kernels/epilogue.h"
 #include "kernels/shapes.h"
 
 namespace bqengine::kernels::reference {
 
 // ------------------------------------------------------------- binary products
 
-// Everything of a binary op behind its integer accumulators. Null pointers are
-// absent; `*_stride` is 0 for one value for all channels, 1 for one each.
-struct Epilogue {
-  int64_t weight_bases = 1;      // M
-  int64_t activation_bases = 1;  // N
-  const float* alpha = nullptr;  // [M] or [M, O]
-  bool alpha_per_channel = false;
-  const float* beta = nullptr;  // [N]
-  const float* mul = nullptr;
-  int64_t mul_stride = 0;
-  const float* add = nullptr;
-  int64_t add_stride = 0;
-  // Only for packed output; null means 0.
-  const float* threshold = nullptr;
-  int64_t threshold_stride = 0;
-};
-
-// The float value of channel `o` from its M*N accumulators, acc[n * M + m].
+// The float value of one of `out_channels` channels from its M*N accumulators,
+// acc[n * M + m].
 float ApplyEpilogue(const Epilogue& epilogue, const int32_t* acc,
-                    int64_t out_channel);
-
-// Encodings and padding of a binary product. `pad_value` is -1, 0 or 1.
-struct BinaryFormat {
-  Encoding activations = Encoding::kBipolar;
-  Encoding weights = Encoding::kBipolar;
-  int pad_value = 0;
-};
+                    int64_t out_channel, int64_t out_channels);
 
 // Exactly one of `y` (float, [.., O]) and `y_bits` ([.., WordsFor(O)]) is not
 // null.
@@ -51,9 +29,10 @@ struct BinaryOutput {
 };
 
 // inputs[n]: [rows, WordsFor(k)]; weight: [M, out, WordsFor(k)].
-void BinaryGemm(int64_t rows, int64_t k, int64_t out, const BinaryFormat& format,
-                const uint64_t* const* inputs, const uint64_t* weight,
-                const Epilogue& epilogue, const BinaryOutput& output);
+void BinaryGemm(int64_t rows, int64_t k, int64_t out,
+                const BinaryFormat& format, const uint64_t* const* inputs,
+                const uint64_t* weight, const Epilogue& epilogue,
+                const BinaryOutput& output);
 
 // inputs[n]: [batch, in_h, in_w, WordsFor(C)];
 // weight: [M, O, kernel_h, kernel_w, WordsFor(C / groups)].
@@ -61,7 +40,9 @@ void BinaryConv(const ConvShape& shape, const BinaryFormat& format,
                 const uint64_t* const* inputs, const uint64_t* weight,
                 const Epilogue& epilogue, const BinaryOutput& output);
 
-// Float activations; of the epilogue, N = 1 and there is no threshold.
+// Float activations; of the epilogue, N = 1 and there is no threshold. A padded
+// activation and a weight of 0 contribute nothing, whatever they meet. Summed
+// in double, so that the result is the exact one rounded once.
 void BinaryWeightGemm(int64_t rows, int64_t k, int64_t out, Encoding weights,
                       const float* x, const uint64_t* weight,
                       const Epilogue& epilogue, float* y);
@@ -81,6 +62,8 @@ void BinaryMaxPool(const Window& window, int64_t channels, const uint64_t* x,
 
 // ---------------------------------------------------------------------- float
 
+// Sums of products are taken in double and rounded once.
+//
 // weight: [O, kernel_h, kernel_w, C / groups]; bias: [O] or null.
 void Conv(const ConvShape& shape, const float* x, const float* weight,
           const float* bias, float* y);
@@ -89,6 +72,9 @@ void Gemm(int64_t rows, int64_t k, int64_t out, const float* x,
           const float* weight, const float* bias, float* y);
 
 void MaxPool(const Window& window, int64_t channels, const float* x, float* y);
+// With count_include_pad the divisor counts the window's cells inside the
+// padded image (ceil_mode can make a window reach beyond that), else those
+// inside the image. A window with none gives 0.
 void AveragePool(const Window& window, int64_t channels, bool count_include_pad,
                  const float* x, float* y);
 void GlobalAveragePool(int64_t batch, int64_t pixels, int64_t channels,

@@ -25,8 +25,9 @@ constexpr uint64_t TailMask(int64_t bits) {
 enum class Encoding { kBipolar, kUnipolar };
 
 // A two-dimensional window that slides over [batch, in_h, in_w, channels]:
-// convolutions and pools. `pad_bottom` and `pad_right` need not be stored, they
-// follow from the output size.
+// convolutions and pools. What lies below and to the right of the image follows
+// from the output size; `pad_bottom` and `pad_right` matter only where a
+// divisor counts padding (AveragePool).
 struct Window {
   int64_t batch, in_h, in_w;
   int64_t out_h, out_w;
@@ -34,6 +35,7 @@ struct Window {
   int64_t stride_h, stride_w;
   int64_t dilation_h, dilation_w;
   int64_t pad_top, pad_left;
+  int64_t pad_bottom = 0, pad_right = 0;
 };
 
 struct ConvShape {

@@ -1,0 +1,262 @@
+// Ops on bits, and products with binary weights.
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+
+#include "kernels/reference.h"
+#include "reference_window.h"
+
+namespace bqengine::kernels::reference {
+namespace {
+
+bool GetBit(const uint64_t* row, int64_t i) {
+  return (row[i / kWordBits] >> (i % kWordBits)) & 1;
+}
+
+void SetBit(uint64_t* row, int64_t i) {
+  row[i / kWordBits] |= uint64_t{1} << (i % kWordBits);
+}
+
+// The `count` (1 to 64) bits of a row from position `begin` on, which need not
+// be the start of a word, as a word with zeros above them.
+uint64_t Extract(const uint64_t* row, int64_t begin, int64_t count) {
+  const int64_t word = begin / kWordBits;
+  const int64_t shift = begin % kWordBits;
+  uint64_t bits = row[word] >> shift;
+  if (shift + count > kWordBits) bits |= row[word + 1] << (kWordBits - shift);
+  return bits & TailMask(count);
+}
+
+// Exact dot product of `k` activations, from bit `begin` of `a` on, with the
+// `k` weights of the row `w`. The four integer forms are derived by writing a
+// bipolar value as 2 * bit - 1.
+int32_t Dot(const BinaryFormat& format, const uint64_t* a, int64_t begin,
+            const uint64_t* w, int64_t k) {
+  int32_t differ = 0, both = 0, a_ones = 0, w_ones = 0;
+  for (int64_t i = 0; i < k; i += kWordBits) {
+    const uint64_t a_word = Extract(a, begin + i, std::min(k - i, kWordBits));
+    const uint64_t w_word = w[i / kWordBits];
+    differ += std::popcount(a_word ^ w_word);
+    both += std::popcount(a_word & w_word);
+    a_ones += std::popcount(a_word);
+    w_ones += std::popcount(w_word);
+  }
+  const bool a_bipolar = format.activations == Encoding::kBipolar;
+  const bool w_bipolar = format.weights == Encoding::kBipolar;
+  if (a_bipolar && w_bipolar) return int32_t(k) - 2 * differ;
+  if (a_bipolar) return 2 * both - w_ones;
+  if (w_bipolar) return 2 * both - a_ones;
+  return both;
+}
+
+// The same with `k` padded activations instead of stored ones.
+int32_t PaddedDot(const BinaryFormat& format, const uint64_t* w, int64_t k) {
+  int32_t w_ones = 0;
+  for (int64_t i = 0; i < WordsFor(k); ++i) w_ones += std::popcount(w[i]);
+  const int32_t w_sum =
+      format.weights == Encoding::kBipolar ? 2 * w_ones - int32_t(k) : w_ones;
+  return format.pad_value * w_sum;
+}
+
+// Float activations: sum of x[i], each with the sign or the choice of its
+// weight.
+double FloatDot(Encoding weights, const float* x, const uint64_t* w,
+                int64_t k) {
+  const double zero_bit = weights == Encoding::kBipolar ? -1.0 : 0.0;
+  double sum = 0;
+  for (int64_t i = 0; i < k; ++i) {
+    if (GetBit(w, i)) {
+      sum += x[i];
+    } else if (zero_bit != 0) {
+      sum += zero_bit * x[i];
+    }
+  }
+  return sum;
+}
+
+template <typename Term>
+float SumInOrder(int64_t count, const Term& term) {
+  float sum = term(0);
+  for (int64_t i = 1; i < count; ++i) sum += term(i);
+  return sum;
+}
+
+// The value of channel `o`; dot(m, n) is a dot product, rounded to float.
+template <typename DotOfBases>
+float Finish(const Epilogue& e, int64_t o, int64_t out_channels,
+             const DotOfBases& dot) {
+  const auto scaled_dot = [&](int64_t m, int64_t n) {
+    if (e.alpha == nullptr) return dot(m, n);
+    return e.alpha[e.alpha_per_channel ? m * out_channels + o : m] * dot(m, n);
+  };
+  const auto sum_of_weight_bases = [&](int64_t n) {
+    const float sum =
+        SumInOrder(e.weight_bases, [&](int64_t m) { return scaled_dot(m, n); });
+    return e.beta == nullptr ? sum : e.beta[n] * sum;
+  };
+  float y = SumInOrder(e.activation_bases, sum_of_weight_bases);
+  if (e.mul != nullptr) y = y * e.mul[o * e.mul_stride];
+  if (e.add != nullptr) y = y + e.add[o * e.add_stride];
+  return y;
+}
+
+bool ReachesThreshold(const Epilogue& e, int64_t o, float y) {
+  const float threshold =
+      e.threshold == nullptr ? 0.0f : e.threshold[o * e.threshold_stride];
+  return y >= threshold;
+}
+
+// Writes one output row: value(o) for every channel, as floats or bits.
+template <typename Value>
+void WriteRow(const Epilogue& epilogue, const BinaryOutput& output, int64_t row,
+              int64_t out_channels, const Value& value) {
+  if (output.y != nullptr) {
+    for (int64_t o = 0; o < out_channels; ++o) {
+      output.y[row * out_channels + o] = value(o);
+    }
+    return;
+  }
+  const int64_t words = WordsFor(out_channels);
+  uint64_t* y = output.y_bits + row * words;
+  std::fill(y, y + words, 0);
+  for (int64_t o = 0; o < out_channels; ++o) {
+    if (ReachesThreshold(epilogue, o, value(o))) SetBit(y, o);
+  }
+}
+
+}  // namespace
+
+float ApplyEpilogue(const Epilogue& epilogue, const int32_t* acc,
+                    int64_t out_channel, int64_t out_channels) {
+  return Finish(epilogue, out_channel, out_channels, [&](int64_t m, int64_t n) {
+    return float(acc[n * epilogue.weight_bases + m]);
+  });
+}
+
+void BinaryGemm(int64_t rows, int64_t k, int64_t out,
+                const BinaryFormat& format, const uint64_t* const* inputs,
+                const uint64_t* weight, const Epilogue& epilogue,
+                const BinaryOutput& output) {
+  const int64_t words = WordsFor(k);
+  for (int64_t row = 0; row < rows; ++row) {
+    WriteRow(epilogue, output, row, out, [&](int64_t o) {
+      return Finish(epilogue, o, out, [&](int64_t m, int64_t n) {
+        return float(Dot(format, inputs[n] + row * words, 0,
+                         weight + (m * out + o) * words, k));
+      });
+    });
+  }
+}
+
+void BinaryConv(const ConvShape& shape, const BinaryFormat& format,
+                const uint64_t* const* inputs, const uint64_t* weight,
+                const Epilogue& epilogue, const BinaryOutput& output) {
+  const Window& window = shape.window;
+  const int64_t out = shape.out_channels;
+  const int64_t group_in = shape.in_channels / shape.groups;
+  const int64_t group_out = out / shape.groups;
+  const int64_t in_words = WordsFor(shape.in_channels);
+  const int64_t tap_words = WordsFor(group_in);
+  const int64_t filter_words = window.kernel_h * window.kernel_w * tap_words;
+
+  ForEachOutputPixel(
+      window, [&](int64_t pixel, int64_t item, int64_t oh, int64_t ow) {
+        const auto accumulate = [&](int64_t o, int64_t m, int64_t n) {
+          const uint64_t* filter = weight + (m * out + o) * filter_words;
+          const int64_t first_channel = o / group_out * group_in;
+          int32_t acc = 0;
+          ForEachTap(window, oh, ow, [&](const Tap& tap) {
+            const uint64_t* w = filter + tap.index * tap_words;
+            if (tap.inside) {
+              const uint64_t* a =
+                  inputs[n] + InputPixel(window, item, tap) * in_words;
+              acc += Dot(format, a, first_channel, w, group_in);
+            } else {
+              acc += PaddedDot(format, w, group_in);
+            }
+          });
+          return acc;
+        };
+        WriteRow(epilogue, output, pixel, out, [&](int64_t o) {
+          return Finish(epilogue, o, out, [&](int64_t m, int64_t n) {
+            return float(accumulate(o, m, n));
+          });
+        });
+      });
+}
+
+void BinaryWeightGemm(int64_t rows, int64_t k, int64_t out, Encoding weights,
+                      const float* x, const uint64_t* weight,
+                      const Epilogue& epilogue, float* y) {
+  const int64_t words = WordsFor(k);
+  for (int64_t row = 0; row < rows; ++row) {
+    WriteRow(epilogue, {.y = y}, row, out, [&](int64_t o) {
+      return Finish(epilogue, o, out, [&](int64_t m, int64_t /*n*/) {
+        return float(
+            FloatDot(weights, x + row * k, weight + (m * out + o) * words, k));
+      });
+    });
+  }
+}
+
+void BinaryWeightConv(const ConvShape& shape, Encoding weights, const float* x,
+                      const uint64_t* weight, const Epilogue& epilogue,
+                      float* y) {
+  const Window& window = shape.window;
+  const int64_t out = shape.out_channels;
+  const int64_t group_in = shape.in_channels / shape.groups;
+  const int64_t group_out = out / shape.groups;
+  const int64_t tap_words = WordsFor(group_in);
+  const int64_t filter_words = window.kernel_h * window.kernel_w * tap_words;
+
+  ForEachOutputPixel(window, [&](int64_t pixel, int64_t item, int64_t oh,
+                                 int64_t ow) {
+    const auto accumulate = [&](int64_t o, int64_t m) {
+      const uint64_t* filter = weight + (m * out + o) * filter_words;
+      const int64_t first_channel = o / group_out * group_in;
+      double acc = 0;
+      ForEachTap(window, oh, ow, [&](const Tap& tap) {
+        if (!tap.inside) return;
+        const float* a = x + InputPixel(window, item, tap) * shape.in_channels +
+                         first_channel;
+        acc += FloatDot(weights, a, filter + tap.index * tap_words, group_in);
+      });
+      return acc;
+    };
+    WriteRow(epilogue, {.y = y}, pixel, out, [&](int64_t o) {
+      return Finish(epilogue, o, out, [&](int64_t m, int64_t /*n*/) {
+        return float(accumulate(o, m));
+      });
+    });
+  });
+}
+
+void Binarize(int64_t rows, int64_t channels, const float* x,
+              const float* threshold, int64_t threshold_stride, uint64_t* y) {
+  const int64_t words = WordsFor(channels);
+  std::fill(y, y + rows * words, 0);
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const float t =
+          threshold == nullptr ? 0.0f : threshold[c * threshold_stride];
+      if (x[row * channels + c] >= t) SetBit(y + row * words, c);
+    }
+  }
+}
+
+void BinaryMaxPool(const Window& window, int64_t channels, const uint64_t* x,
+                   uint64_t* y) {
+  const int64_t words = WordsFor(channels);
+  ForEachOutputPixel(
+      window, [&](int64_t pixel, int64_t item, int64_t oh, int64_t ow) {
+        uint64_t* out = y + pixel * words;
+        std::fill(out, out + words, 0);
+        ForEachTap(window, oh, ow, [&](const Tap& tap) {
+          if (!tap.inside) return;
+          const uint64_t* in = x + InputPixel(window, item, tap) * words;
+          for (int64_t i = 0; i < words; ++i) out[i] |= in[i];
+        });
+      });
+}
+
+}  // namespace bqengine::kernels::reference
