@@ -1,0 +1,114 @@
+#include "bqengine/graph.h"
+
+#include <cassert>
+#include <limits>
+#include <utility>
+
+namespace bqengine {
+namespace {
+
+constexpr int64_t kWordBits = 64;
+
+Status InvalidModel(std::string message) {
+  return Status(StatusCode::kInvalidModel, std::move(message));
+}
+
+// Product of dims[0, rank), each replaced by `batch` where it is kBatch.
+Result<int64_t> Product(const Shape& shape, size_t rank, int64_t batch) {
+  int64_t count = 1;
+  for (size_t i = 0; i < rank; ++i) {
+    const int64_t dim = shape[i] == kBatch ? batch : shape[i];
+    if (dim < 1) {
+      return InvalidModel("a dimension of " + std::to_string(dim) +
+                          " is less than 1");
+    }
+    if (__builtin_mul_overflow(count, dim, &count)) {
+      return InvalidModel("the shape has more than 2^63 elements");
+    }
+  }
+  return count;
+}
+
+template <typename T>
+Constant Own(TensorInfo info, std::vector<T> values) {
+  auto owner = std::make_shared<const std::vector<T>>(std::move(values));
+  const void* data = owner->data();
+  const size_t bytes = owner->size() * sizeof(T);
+  return Constant::View(std::move(info), data, bytes, std::move(owner));
+}
+
+}  // namespace
+
+const char* DataTypeName(DataType type) {
+  switch (type) {
+    case DataType::kFloat32:
+      return "float32";
+    case DataType::kBipolar:
+      return "bipolar";
+    case DataType::kUnipolar:
+      return "unipolar";
+  }
+  return "unknown";
+}
+
+Result<int64_t> ElementCount(const Shape& shape, int64_t batch) {
+  return Product(shape, shape.size(), batch);
+}
+
+Result<int64_t> ByteCount(const TensorInfo& info, int64_t batch) {
+  int64_t element_bytes = sizeof(float);
+  Shape shape = info.shape;
+  if (info.type != DataType::kFloat32) {
+    if (shape.empty()) return InvalidModel("a packed tensor has no dimension");
+    if (shape.back() == kBatch) shape.back() = batch;
+    if (shape.back() > 0) {
+      shape.back() = (shape.back() - 1) / kWordBits + 1;
+    }
+    element_bytes = sizeof(uint64_t);
+  }
+  Result<int64_t> count = Product(shape, shape.size(), batch);
+  if (!count.ok()) return count.status();
+  int64_t bytes;
+  if (__builtin_mul_overflow(*count, element_bytes, &bytes)) {
+    return InvalidModel("the tensor has more than 2^63 bytes");
+  }
+  return bytes;
+}
+
+Constant Constant::Declare(TensorInfo info) {
+  Constant constant;
+  constant.info_ = std::move(info);
+  return constant;
+}
+
+Constant Constant::Floats(Shape shape, std::vector<float> values) {
+  return Own({DataType::kFloat32, std::move(shape)}, std::move(values));
+}
+
+Constant Constant::Bits(DataType type, Shape shape,
+                        std::vector<uint64_t> words) {
+  assert(type != DataType::kFloat32);
+  return Own({type, std::move(shape)}, std::move(words));
+}
+
+Constant Constant::View(TensorInfo info, const void* data, size_t bytes,
+                        std::shared_ptr<const void> owner) {
+  Constant constant;
+  constant.info_ = std::move(info);
+  constant.data_ = data;
+  constant.bytes_ = bytes;
+  constant.owner_ = std::move(owner);
+  return constant;
+}
+
+std::span<const float> Constant::floats() const {
+  if (data_ == nullptr || type() != DataType::kFloat32) return {};
+  return {static_cast<const float*>(data_), bytes_ / sizeof(float)};
+}
+
+std::span<const uint64_t> Constant::words() const {
+  if (data_ == nullptr || type() == DataType::kFloat32) return {};
+  return {static_cast<const uint64_t*>(data_), bytes_ / sizeof(uint64_t)};
+}
+
+}  // namespace bqengine

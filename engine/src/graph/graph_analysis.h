@@ -1,0 +1,30 @@
+// Facts about a graph that several parts need.
+#ifndef ENGINE_SRC_GRAPH_GRAPH_ANALYSIS_H_
+#define ENGINE_SRC_GRAPH_GRAPH_ANALYSIS_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bqengine/graph.h"
+#include "graph/op_schema.h"
+
+namespace bqengine {
+
+// A graph after all checks.
+struct CheckedGraph {
+  std::vector<size_t> order;  // positions in Graph::nodes, producers first
+  std::map<std::string, TensorInfo> tensors;  // inputs and all activations
+  std::vector<NodeContext> nodes;             // in `order`
+};
+
+// Checks everything; see InferShapes. The result refers to `graph`.
+Result<CheckedGraph> CheckGraph(const Graph& graph);
+
+// Every constant has data, of the right size, without NaN and without bits
+// beyond a row's end.
+Status CheckConstantData(const Graph& graph);
+
+}  // namespace bqengine
+
+#endif  // ENGINE_SRC_GRAPH_GRAPH_ANALYSIS_H_

@@ -1,0 +1,291 @@
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "graph/graph_analysis.h"
+
+namespace bqengine {
+namespace {
+
+constexpr int64_t kLargestDim = std::numeric_limits<int32_t>::max();
+constexpr size_t kMostDims = 8;  // BQE_MAX_RANK
+
+Status Error(const std::string& path, const std::string& message) {
+  return Status(StatusCode::kInvalidModel, path + ": " + message);
+}
+
+std::string NodePath(const Graph& graph, size_t index, const std::string& sub) {
+  return "node '" + graph.nodes[index].name + "' (/nodes/" +
+         std::to_string(index) + sub + ")";
+}
+
+// A '/' in a name is '~1' in a JSON pointer, a '~' is '~0'.
+std::string ConstantPath(const std::string& name) {
+  std::string escaped;
+  for (char c : name) {
+    escaped += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+  }
+  return "/constants/" + escaped;
+}
+
+Status CheckShape(const std::string& path, const TensorInfo& info,
+                  bool is_activation) {
+  const Shape& shape = info.shape;
+  if (shape.empty() || shape.size() > kMostDims) {
+    return Error(path, "a tensor has 1 to 8 dimensions, not " +
+                           std::to_string(shape.size()));
+  }
+  if (is_activation && (shape.size() < 2 || shape[0] != kBatch)) {
+    return Error(path, "must have the batch first and one more dimension");
+  }
+  for (size_t i = is_activation ? 1 : 0; i < shape.size(); ++i) {
+    if (shape[i] < 1 || shape[i] > kLargestDim) {
+      return Error(path, "dimension " + std::to_string(shape[i]) +
+                             " is not in [1, " + std::to_string(kLargestDim) +
+                             "]");
+    }
+  }
+  if (auto bytes = ByteCount(info); !bytes.ok()) {
+    return Error(path, bytes.status().message());
+  }
+  return Status();
+}
+
+class Checker {
+ public:
+  explicit Checker(const Graph& graph) : graph_(graph) {}
+
+  Result<CheckedGraph> Run() {
+    if (Status s = CheckInputs(); !s.ok()) return s;
+    if (Status s = CheckConstants(); !s.ok()) return s;
+    if (Status s = IndexNodes(); !s.ok()) return s;
+    if (Status s = InferInOrder(); !s.ok()) return s;
+    if (Status s = CheckOutputs(); !s.ok()) return s;
+    return std::move(result_);
+  }
+
+ private:
+  Status CheckInputs() {
+    if (graph_.inputs.empty()) return Error("/inputs", "there is no input");
+    for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+      const GraphInput& input = graph_.inputs[i];
+      const std::string path = "/inputs/" + std::to_string(i);
+      if (Status s = CheckName(path + "/name", input.name); !s.ok()) return s;
+      if (Status s = CheckShape(path + "/shape", input.info, true); !s.ok()) {
+        return s;
+      }
+      if (Status s = CheckPreprocess(path + "/preprocess", input); !s.ok()) {
+        return s;
+      }
+      result_.tensors[input.name] = input.info;
+    }
+    return Status();
+  }
+
+  static Status CheckPreprocess(const std::string& path,
+                                const GraphInput& input) {
+    const Preprocess& preprocess = input.preprocess;
+    const size_t channels = static_cast<size_t>(input.info.shape.back());
+    for (const auto& [name, values] : {std::pair("/mean", &preprocess.mean),
+                                       std::pair("/std", &preprocess.std)}) {
+      if (values->size() != 1 && values->size() != channels) {
+        return Error(path + name, "must have 1 entry, or one per channel");
+      }
+      for (float value : *values) {
+        if (!std::isfinite(value)) return Error(path + name, "is not finite");
+      }
+    }
+    for (float value : preprocess.std) {
+      if (value == 0.0f) return Error(path + "/std", "is zero");
+    }
+    if (!std::isfinite(preprocess.scale)) {
+      return Error(path + "/scale", "is not finite");
+    }
+    return Status();
+  }
+
+  Status CheckConstants() {
+    for (const auto& [name, constant] : graph_.constants) {
+      if (Status s = CheckShape(ConstantPath(name), constant.info(), false);
+          !s.ok()) {
+        return s;
+      }
+    }
+    return Status();
+  }
+
+  // Tensor names are unique among inputs and outputs of nodes.
+  Status CheckName(const std::string& path, const std::string& name) {
+    if (name.empty()) return Error(path, "a name is empty");
+    if (!names_.insert(name).second) {
+      return Error(path, "the tensor '" + name + "' is made twice");
+    }
+    return Status();
+  }
+
+  Status IndexNodes() {
+    std::set<std::string> node_names;
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      const Node& node = graph_.nodes[i];
+      if (node.name.empty()) {
+        return Error(NodePath(graph_, i, "/name"), "a name is empty");
+      }
+      if (!node_names.insert(node.name).second) {
+        return Error(NodePath(graph_, i, "/name"),
+                     "another node has this name");
+      }
+      for (size_t k = 0; k < node.outputs.size(); ++k) {
+        if (Status s =
+                CheckName(NodePath(graph_, i, "/outputs/" + std::to_string(k)),
+                          node.outputs[k]);
+            !s.ok()) {
+          return s;
+        }
+        producer_[node.outputs[k]] = i;
+      }
+    }
+    return Status();
+  }
+
+  // Kahn's algorithm; nodes that are ready keep the order of the file.
+  Status InferInOrder() {
+    const size_t count = graph_.nodes.size();
+    std::vector<int64_t> missing(count, 0);
+    std::vector<std::vector<size_t>> users(count);
+    std::set<size_t> ready;
+    for (size_t i = 0; i < count; ++i) {
+      const Node& node = graph_.nodes[i];
+      for (size_t k = 0; k < node.inputs.size(); ++k) {
+        const std::string& name = node.inputs[k];
+        if (result_.tensors.contains(name)) continue;  // a graph input
+        const auto producer = producer_.find(name);
+        if (producer == producer_.end()) {
+          return Error(NodePath(graph_, i, "/inputs/" + std::to_string(k)),
+                       "nothing makes the tensor '" + name + "'");
+        }
+        users[producer->second].push_back(i);
+        ++missing[i];
+      }
+      if (missing[i] == 0) ready.insert(i);
+    }
+    while (!ready.empty()) {
+      const size_t i = *ready.begin();
+      ready.erase(ready.begin());
+      if (Status s = Infer(i); !s.ok()) return s;
+      for (size_t user : users[i]) {
+        if (--missing[user] == 0) ready.insert(user);
+      }
+    }
+    for (size_t i = 0; i < count; ++i) {
+      if (missing[i] > 0) {
+        return Error(NodePath(graph_, i, "/inputs"),
+                     "the node is on a cycle, or behind one");
+      }
+    }
+    return Status();
+  }
+
+  Status Infer(size_t index) {
+    const Node& node = graph_.nodes[index];
+    std::vector<TensorInfo> inputs;
+    for (const std::string& name : node.inputs) {
+      inputs.push_back(result_.tensors.at(name));
+    }
+    auto context = NodeContext::Make(graph_, index, std::move(inputs));
+    if (!context.ok()) return context.status();
+    auto output = context->schema().infer(*context);
+    if (!output.ok()) return output.status();
+    if (Status s =
+            CheckShape(NodePath(graph_, index, "/outputs/0"), *output, true);
+        !s.ok()) {
+      return s;
+    }
+    result_.tensors[node.outputs[0]] = *std::move(output);
+    result_.order.push_back(index);
+    result_.nodes.push_back(*std::move(context));
+    return Status();
+  }
+
+  Status CheckOutputs() {
+    if (graph_.outputs.empty()) return Error("/outputs", "there is no output");
+    std::set<std::string> seen;
+    for (size_t i = 0; i < graph_.outputs.size(); ++i) {
+      const std::string& name = graph_.outputs[i].name;
+      const std::string path = "/outputs/" + std::to_string(i) + "/name";
+      if (!producer_.contains(name)) {
+        return Error(path, "no node makes the tensor '" + name + "'");
+      }
+      if (!seen.insert(name).second) {
+        return Error(path, "'" + name + "' is an output twice");
+      }
+    }
+    return Status();
+  }
+
+  const Graph& graph_;
+  CheckedGraph result_;
+  std::set<std::string> names_;
+  std::map<std::string, size_t> producer_;
+};
+
+Status CheckFloats(const std::string& path, std::span<const float> values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::isnan(values[i])) {
+      return Error(path, "value " + std::to_string(i) + " is NaN");
+    }
+  }
+  return Status();
+}
+
+Status CheckTailBits(const std::string& path, const Constant& constant) {
+  const int64_t row_bits = constant.shape().back();
+  if (row_bits % 64 == 0) return Status();
+  const uint64_t unused = ~uint64_t{0} << (row_bits % 64);
+  const size_t row_words = static_cast<size_t>(row_bits / 64 + 1);
+  const std::span<const uint64_t> words = constant.words();
+  for (size_t i = row_words - 1; i < words.size(); i += row_words) {
+    if ((words[i] & unused) != 0) {
+      return Error(path, "row " + std::to_string(i / row_words) +
+                             " has bits beyond its end");
+    }
+  }
+  return Status();
+}
+
+}  // namespace
+
+Result<CheckedGraph> CheckGraph(const Graph& graph) {
+  return Checker(graph).Run();
+}
+
+Result<std::map<std::string, TensorInfo>> InferShapes(const Graph& graph) {
+  auto checked = CheckGraph(graph);
+  if (!checked.ok()) return checked.status();
+  return std::move(checked->tensors);
+}
+
+Status CheckConstantData(const Graph& graph) {
+  for (const auto& [name, constant] : graph.constants) {
+    const std::string path = ConstantPath(name);
+    if (constant.data() == nullptr) {
+      return Error(path, "has no data: this is an architecture, to be trained");
+    }
+    auto bytes = ByteCount(constant.info());
+    if (!bytes.ok()) return Error(path, bytes.status().message());
+    if (static_cast<uint64_t>(*bytes) != constant.bytes()) {
+      return Error(path, "has " + std::to_string(constant.bytes()) +
+                             " bytes, but its shape needs " +
+                             std::to_string(*bytes));
+    }
+    if (Status s = constant.type() == DataType::kFloat32
+                       ? CheckFloats(path, constant.floats())
+                       : CheckTailBits(path, constant);
+        !s.ok()) {
+      return s;
+    }
+  }
+  return Status();
+}
+
+}  // namespace bqengine
