@@ -1,0 +1,127 @@
+// From a checked node to the plain structs that kernels take. Shared by the
+// built-in backends.
+//
+// The batch is known only when a kernel runs: what is made here is for one item
+// of the batch, and a kernel sets `window.batch`, or multiplies its rows, then.
+// Pointers in the results point into the node's constants, which outlive every
+// kernel compiled from it; while only Supports is asked, they may be null.
+#ifndef BACKENDS_COMMON_NODE_SHAPES_H_
+#define BACKENDS_COMMON_NODE_SHAPES_H_
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "bqengine/backend.hpp"
+#include "kernels/epilogue.h"
+#include "kernels/shapes.h"
+
+namespace bqengine::backends {
+
+// Throws backend::Error for a type that is not bits.
+inline kernels::Encoding EncodingOf(bqe_type type) {
+  if (type == BQE_BIPOLAR) return kernels::Encoding::kBipolar;
+  if (type == BQE_UNIPOLAR) return kernels::Encoding::kUnipolar;
+  throw backend::Error(BQE_ERROR_INVALID_ARGUMENT, "bits expected");
+}
+
+// A constant with one value for all channels (stride 0) or one each (stride 1);
+// absent: null and 0.
+struct PerChannel {
+  const float* values = nullptr;
+  int64_t stride = 0;
+};
+
+inline PerChannel PerChannelOf(const backend::NodeView& node,
+                               std::string_view role) {
+  const backend::ConstantView constant = node.constant(role);
+  if (!constant) return {};
+  return {constant.floats(), constant.tensor().dim(-1) == 1 ? 0 : 1};
+}
+
+// Convolutions and pools over [B, H, W, C].
+inline kernels::Window WindowOf(const backend::NodeView& node,
+                                int64_t batch = 1) {
+  const std::span<const int64_t> kernel = node.Ints("kernel_shape");
+  const std::span<const int64_t> strides = node.Ints("strides");
+  const std::span<const int64_t> pads = node.Ints("pads");
+  kernels::Window window{};
+  window.batch = batch;
+  window.in_h = node.input(0).dim(1);
+  window.in_w = node.input(0).dim(2);
+  window.out_h = node.output(0).dim(1);
+  window.out_w = node.output(0).dim(2);
+  window.kernel_h = kernel[0];
+  window.kernel_w = kernel[1];
+  window.stride_h = strides[0];
+  window.stride_w = strides[1];
+  window.dilation_h = window.dilation_w = 1;
+  if (node.op() != "AveragePool") {  // the only one without this attribute
+    const std::span<const int64_t> dilations = node.Ints("dilations");
+    window.dilation_h = dilations[0];
+    window.dilation_w = dilations[1];
+  }
+  window.pad_top = pads[0];
+  window.pad_left = pads[1];
+  window.pad_bottom = pads[2];
+  window.pad_right = pads[3];
+  return window;
+}
+
+// Conv, BinaryConv, BinaryWeightConv.
+inline kernels::ConvShape ConvShapeOf(const backend::NodeView& node,
+                                      int64_t batch = 1) {
+  return {.window = WindowOf(node, batch),
+          .in_channels = node.input(0).dim(-1),
+          .out_channels = node.output(0).dim(-1),
+          .groups = node.Int("group")};
+}
+
+// Gemm, BinaryGemm, BinaryWeightGemm: [rows, k] x [out, k].
+struct GemmShape {
+  int64_t rows_per_item;
+  int64_t k;
+  int64_t out;
+};
+
+inline GemmShape GemmShapeOf(const backend::NodeView& node) {
+  return {.rows_per_item = node.input(0).RowsPerItem(),
+          .k = node.input(0).dim(-1),
+          .out = node.output(0).dim(-1)};
+}
+
+// Encoding of a node's "weight", which are bits.
+inline kernels::Encoding WeightEncodingOf(const backend::NodeView& node) {
+  return EncodingOf(node.constant("weight").tensor().type());
+}
+
+// BinaryConv, BinaryGemm.
+inline kernels::BinaryFormat BinaryFormatOf(const backend::NodeView& node) {
+  return {
+      .activations = EncodingOf(node.input(0).type()),
+      .weights = WeightEncodingOf(node),
+      .pad_value = node.op() == "BinaryConv" ? int(node.Int("pad_value")) : 0};
+}
+
+// All ops with binary weights, which are [M, O, ...].
+inline kernels::Epilogue EpilogueOf(const backend::NodeView& node) {
+  const PerChannel mul = PerChannelOf(node, "mul");
+  const PerChannel add = PerChannelOf(node, "add");
+  const PerChannel threshold = PerChannelOf(node, "threshold");
+  const backend::ConstantView alpha = node.constant("alpha");
+  return {.weight_bases = node.constant("weight").tensor().dim(0),
+          .activation_bases = int64_t(node.num_inputs()),
+          .alpha = alpha.floats(),
+          .alpha_per_channel = alpha && alpha.tensor().rank() == 2,
+          .beta = node.constant("beta").floats(),
+          .mul = mul.values,
+          .mul_stride = mul.stride,
+          .add = add.values,
+          .add_stride = add.stride,
+          .threshold = threshold.values,
+          .threshold_stride = threshold.stride};
+}
+
+}  // namespace bqengine::backends
+
+#endif  // BACKENDS_COMMON_NODE_SHAPES_H_
