@@ -28,6 +28,13 @@ std::vector<BackendInfo> ListBackends();
 // does nothing.
 Status LoadPlugin(const std::string& path);
 
+enum class LogLevel { kInfo, kWarning, kError };
+using LogHandler = void (*)(LogLevel level, const char* message);
+
+// Where messages of plug-ins go; null, the default, drops them: the library
+// itself prints nothing. The handler is called from any thread.
+void SetLogHandler(LogHandler handler);
+
 }  // namespace bqengine
 
 #endif  // BQENGINE_REGISTRY_H_

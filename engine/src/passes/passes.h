@@ -1,0 +1,36 @@
+// Passes: each makes a graph faster without changing what it means. They take a
+// graph that has been checked and leave one that would pass the checks again.
+#ifndef ENGINE_SRC_PASSES_PASSES_H_
+#define ENGINE_SRC_PASSES_PASSES_H_
+
+#include "bqengine/graph.h"
+#include "bqengine/status.h"
+
+namespace bqengine {
+
+// All passes, in the order of the list in passes.cc.
+Status RunPasses(Graph& graph);
+
+// Binarize behind MaxPool, Flatten or Reshape moves before it, so that packed
+// tensors are pooled and reshaped.
+Status HoistBinarize(Graph& graph);
+
+// Binarize joins the binary product that feeds it, through any chain of
+// monotone ops between them (BatchNormalization, Mul, Add, Relu, Clip, PRelu,
+// Floor): the product gives bits at once. Exact for every input.
+Status FuseBinarize(Graph& graph);
+
+// Chains of monotone ops before a Binarize that no product feeds become part of
+// its threshold. Exact for every input.
+Status FoldIntoThreshold(Graph& graph);
+
+// BatchNormalization, Mul and Add by constants behind a product become part of
+// its weights, bias, mul and add. Changes the rounding of float results.
+Status FoldAffine(Graph& graph);
+
+// Nodes and constants that no output depends on go.
+Status DropDeadNodes(Graph& graph);
+
+}  // namespace bqengine
+
+#endif  // ENGINE_SRC_PASSES_PASSES_H_

@@ -1,0 +1,176 @@
+#include "runtime/backend_registry.h"
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <utility>
+
+#include "bqengine/registry.h"
+#include "builtin_backends.h"
+#include "runtime/plugin_host.h"
+
+namespace bqengine {
+namespace {
+
+// The interface promises nothing about larger numbers, and a wrong count would
+// send us reading far beyond an array.
+constexpr uint64_t kMostBackends = 256;
+
+struct Entry {
+  const bqe_backend* backend;
+  std::string origin;
+};
+
+std::string Family(const std::string& name) {
+  return name.substr(0, name.find(':'));
+}
+
+// Empty if the backend keeps the rules of backend.h.
+std::string Defect(const bqe_backend* backend) {
+  if (backend == nullptr) return "a backend is null";
+  if (backend->struct_size < sizeof(bqe_backend)) {
+    return "a backend has a struct_size that is too small";
+  }
+  if (backend->name == nullptr || backend->name[0] == '\0') {
+    return "a backend has no name";
+  }
+  if (backend->supports == nullptr || backend->compile == nullptr) {
+    return std::string("backend '") + backend->name + "' lacks a function";
+  }
+  return "";
+}
+
+class Registry {
+ public:
+  // Never destroyed: sessions may outlive static objects.
+  static Registry& Get() {
+    static Registry* const registry = new Registry();
+    return *registry;
+  }
+
+  std::vector<Entry> Entries() {
+    std::lock_guard lock(mutex_);
+    return entries_;
+  }
+
+  Status Load(const std::string& path) {
+    auto opened = OpenPlugin(path);
+    if (!opened.ok()) return opened.status();
+    std::lock_guard lock(mutex_);
+    if (!loaded_.insert(opened->path).second) return Status();
+    Status status = Init(opened->init, opened->path);
+    if (!status.ok()) loaded_.erase(opened->path);
+    return status;
+  }
+
+ private:
+  Registry() {
+    for (bqe_plugin_init_fn init : {bqe_reference_init, bqe_cpu_init}) {
+      // A built-in backend that fails is absent from the list.
+      (void)Init(init, "built-in");
+    }
+  }
+
+  // All or nothing: a plug-in with one bad backend adds none.
+  Status Init(bqe_plugin_init_fn init, const std::string& origin) {
+    char message[kPluginMessageBytes] = "no reason given";
+    bqe_error error = {sizeof(bqe_error), sizeof(message), message};
+    bqe_plugin plugin = {};
+    plugin.struct_size = sizeof(bqe_plugin);
+    const bqe_status code = init(PluginHost(), &plugin, &error);
+    message[sizeof(message) - 1] = '\0';
+    if (code != BQE_OK) return PluginError(origin, message);
+    if (plugin.abi_version != BQE_ABI_VERSION) {
+      return PluginError(origin, "it was built for version " +
+                                     std::to_string(plugin.abi_version) +
+                                     " of the interface, this is version " +
+                                     std::to_string(BQE_ABI_VERSION));
+    }
+    if (plugin.num_backends == 0 || plugin.num_backends > kMostBackends ||
+        plugin.backends == nullptr) {
+      return PluginError(origin, "it lists no backends");
+    }
+    std::vector<Entry> added;
+    for (uint64_t i = 0; i < plugin.num_backends; ++i) {
+      const bqe_backend* backend = plugin.backends[i];
+      if (std::string defect = Defect(backend); !defect.empty()) {
+        return PluginError(origin, defect);
+      }
+      if (Find(entries_, backend->name) || Find(added, backend->name)) {
+        return PluginError(origin, std::string("there is a backend '") +
+                                       backend->name + "' already");
+      }
+      added.push_back({backend, origin});
+    }
+    entries_.insert(entries_.end(), added.begin(), added.end());
+    std::stable_sort(entries_.begin(), entries_.end(),
+                     [](const Entry& a, const Entry& b) {
+                       return a.backend->score > b.backend->score;
+                     });
+    return Status();
+  }
+
+  static bool Find(const std::vector<Entry>& entries, const char* name) {
+    return std::any_of(entries.begin(), entries.end(), [&](const Entry& e) {
+      return std::string_view(e.backend->name) == name;
+    });
+  }
+
+  std::mutex mutex_;
+  std::vector<Entry> entries_;  // best score first
+  std::set<std::string> loaded_;
+};
+
+Status NoSuchBackend(const std::string& name,
+                     const std::vector<Entry>& entries) {
+  std::string known;
+  for (const Entry& entry : entries) {
+    if (entry.backend->score <= 0) continue;
+    known += (known.empty() ? "" : ", ") + std::string(entry.backend->name);
+  }
+  return Status(StatusCode::kNotFound, "there is no backend '" + name +
+                                           "' that this machine can run; " +
+                                           "there are " + known);
+}
+
+}  // namespace
+
+std::vector<BackendInfo> ListBackends() {
+  std::vector<BackendInfo> list;
+  for (const Entry& entry : Registry::Get().Entries()) {
+    const bqe_backend& backend = *entry.backend;
+    list.push_back({backend.name,
+                    backend.description == nullptr ? "" : backend.description,
+                    entry.origin, std::max<int32_t>(backend.score, 0)});
+  }
+  return list;
+}
+
+Status LoadPlugin(const std::string& path) {
+  return Registry::Get().Load(path);
+}
+
+Result<std::vector<const bqe_backend*>> BackendsInOrder(
+    const std::string& requested) {
+  const std::vector<Entry> entries = Registry::Get().Entries();
+  std::vector<const bqe_backend*> order;
+  for (const Entry& entry : entries) {
+    const std::string name = entry.backend->name;
+    if (entry.backend->score <= 0 || requested.empty()) continue;
+    if (name == requested || Family(name) == requested) {
+      order.push_back(entry.backend);
+      break;
+    }
+  }
+  if (!requested.empty() && order.empty()) {
+    return NoSuchBackend(requested, entries);
+  }
+  for (const Entry& entry : entries) {
+    const bool excluded = !requested.empty() && Family(entry.backend->name) ==
+                                                    Family(order.front()->name);
+    if (entry.backend->score > 0 && !excluded) order.push_back(entry.backend);
+  }
+  return order;
+}
+
+}  // namespace bqengine

@@ -1,0 +1,66 @@
+#include "bqengine/model.h"
+
+#include <utility>
+
+#include "graph/graph_analysis.h"
+#include "passes/passes.h"
+#include "runtime/model_impl.h"
+
+namespace bqengine {
+
+Result<std::shared_ptr<const Program>> Model::Impl::ProgramFor(
+    const std::vector<const bqe_backend*>& backends, bool optimize) {
+  // One compilation at a time: a second session of the same kind waits for the
+  // first and shares its weights.
+  std::lock_guard lock(mutex_);
+  std::weak_ptr<const Program>& cached = programs_[{backends, optimize}];
+  if (auto program = cached.lock()) return program;
+  auto program = Program::Compile(graph, backends, optimize);
+  if (program.ok()) cached = *program;
+  return program;
+}
+
+Result<Model> Model::Load(const std::string& path) {
+  auto graph = ReadGraph(path);
+  if (!graph.ok()) return graph.status();
+  auto model = FromGraph(*std::move(graph));
+  if (!model.ok()) {
+    return Status(model.status().code(),
+                  path + ": " + model.status().message());
+  }
+  return model;
+}
+
+Result<Model> Model::FromGraph(Graph graph) {
+  auto tensors = InferShapes(graph);
+  if (!tensors.ok()) return tensors.status();
+  if (Status s = CheckConstantData(graph); !s.ok()) return s;
+  auto impl = std::make_shared<Impl>();
+  for (const GraphOutput& output : graph.outputs) {
+    impl->outputs.push_back(tensors->at(output.name));
+  }
+  impl->graph = std::move(graph);
+  return Model(std::move(impl));
+}
+
+const Graph& Model::graph() const { return impl_->graph; }
+size_t Model::num_inputs() const { return impl_->graph.inputs.size(); }
+size_t Model::num_outputs() const { return impl_->outputs.size(); }
+const std::string& Model::input_name(size_t i) const {
+  return impl_->graph.inputs[i].name;
+}
+const std::string& Model::output_name(size_t i) const {
+  return impl_->graph.outputs[i].name;
+}
+const TensorInfo& Model::input(size_t i) const {
+  return impl_->graph.inputs[i].info;
+}
+const TensorInfo& Model::output(size_t i) const { return impl_->outputs[i]; }
+
+Result<Graph> OptimizeGraph(const Graph& graph) {
+  Graph optimized = graph;
+  if (Status s = RunPasses(optimized); !s.ok()) return s;
+  return optimized;
+}
+
+}  // namespace bqengine

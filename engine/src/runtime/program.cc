@@ -1,0 +1,145 @@
+#include "runtime/program.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "graph/shape_rules.h"
+#include "passes/passes.h"
+#include "runtime/backend_node.h"
+#include "runtime/plugin_host.h"
+
+namespace bqengine {
+namespace {
+
+double MacsPerItem(const NodeContext& node, const TensorInfo& output) {
+  const Constant* weight = node.constant("weight");
+  if (weight == nullptr) return 0;
+  // Weights that meet one output, in all bases.
+  double macs = static_cast<double>(*ElementCount(weight->shape())) /
+                static_cast<double>(output.shape.back());
+  return macs * static_cast<double>(*ElementCount(output.shape)) *
+         static_cast<double>(node.inputs().size());
+}
+
+Result<KernelPtr> CompileNode(const bqe_backend& backend,
+                              const bqe_node& node) {
+  char message[kPluginMessageBytes] = "no reason given";
+  bqe_error error = {sizeof(bqe_error), sizeof(message), message};
+  bqe_kernel* kernel = nullptr;
+  const bqe_status code = backend.compile(&backend, &node, &kernel, &error);
+  message[sizeof(message) - 1] = '\0';
+  const std::string where =
+      std::string("node '") + node.name + "': backend '" + backend.name + "': ";
+  if (code != BQE_OK) {
+    return Status(code == BQE_ERROR_OUT_OF_MEMORY ? StatusCode::kOutOfMemory
+                  : code == BQE_ERROR_UNSUPPORTED ? StatusCode::kUnsupported
+                                                  : StatusCode::kInternal,
+                  where + message);
+  }
+  if (kernel == nullptr || kernel->struct_size < sizeof(bqe_kernel) ||
+      kernel->run == nullptr || kernel->destroy == nullptr) {
+    return Status(StatusCode::kInternal, where + "gave an incomplete kernel");
+  }
+  return KernelPtr(kernel);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Program>> Program::Compile(
+    const Graph& graph, const std::vector<const bqe_backend*>& backends,
+    bool optimize) {
+  std::shared_ptr<Program> program(new Program(graph));
+  if (optimize) {
+    if (Status s = RunPasses(program->graph_); !s.ok()) return s;
+  }
+  auto checked = CheckGraph(program->graph_);
+  if (!checked.ok()) return checked.status();
+  program->checked_ = *std::move(checked);
+  if (Status s = program->AddSteps(backends); !s.ok()) return s;
+  return std::shared_ptr<const Program>(std::move(program));
+}
+
+size_t Program::AddBuffer(const std::string& tensor, Storage storage,
+                          size_t position) {
+  const int64_t step = storage == Storage::kGraphInput
+                           ? -1
+                           : static_cast<int64_t>(steps_.size());
+  buffers_.push_back(
+      {checked_.tensors.at(tensor), storage, position, step, step});
+  buffer_of_[tensor] = buffers_.size() - 1;
+  return buffers_.size() - 1;
+}
+
+// Flatten and Reshape change no byte, unless packed rows would end elsewhere in
+// a word. A graph output needs memory of its own.
+bool Program::IsView(const NodeContext& node) const {
+  const std::string& op = node.node().op;
+  if (op != "Flatten" && op != "Reshape") return false;
+  const std::string& output = node.node().outputs[0];
+  for (const GraphOutput& graph_output : graph_.outputs) {
+    if (graph_output.name == output) return false;
+  }
+  if (node.input(0).type == DataType::kFloat32) return true;
+  const int64_t from = node.input(0).shape.back();
+  const int64_t to = checked_.tensors.at(output).shape.back();
+  return from == to || (from % 64 == 0 && to % 64 == 0);
+}
+
+Status Program::AddSteps(const std::vector<const bqe_backend*>& backends) {
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+    AddBuffer(graph_.inputs[i].name, Storage::kGraphInput, i);
+  }
+  for (const NodeContext& node : checked_.nodes) {
+    if (IsView(node)) {
+      buffer_of_[node.node().outputs[0]] = buffer_of_.at(node.node().inputs[0]);
+      continue;
+    }
+    if (Status s = AddStep(node, backends); !s.ok()) return s;
+  }
+  return Status();
+}
+
+Status Program::AddStep(const NodeContext& node,
+                        const std::vector<const bqe_backend*>& backends) {
+  const std::string& output = node.node().outputs[0];
+  const TensorInfo& output_info = checked_.tensors.at(output);
+  const BackendNode backend_node(node, output_info);
+  const auto backend =
+      std::find_if(backends.begin(), backends.end(), [&](const bqe_backend* b) {
+        return b->supports(b, &backend_node.get()) != 0;
+      });
+  if (backend == backends.end()) {
+    return Status(StatusCode::kUnsupported, "node '" + node.node().name +
+                                                "': no backend can run this " +
+                                                node.node().op);
+  }
+  auto kernel = CompileNode(**backend, backend_node.get());
+  if (!kernel.ok()) return kernel.status();
+
+  Step step = {.node = &node,
+               .backend = (*backend)->name,
+               .kernel = *std::move(kernel),
+               .inputs = {},
+               .output = 0,
+               .output_shape = ShapeText(Shape(output_info.shape.begin() + 1,
+                                               output_info.shape.end())),
+               .macs_per_item = MacsPerItem(node, output_info)};
+  for (const std::string& name : node.node().inputs) {
+    const size_t buffer = buffer_of_.at(name);
+    buffers_[buffer].last_step = static_cast<int64_t>(steps_.size());
+    step.inputs.push_back(buffer);
+  }
+  Storage storage = Storage::kArena;
+  size_t position = 0;
+  for (size_t i = 0; i < graph_.outputs.size(); ++i) {
+    if (graph_.outputs[i].name == output) {
+      storage = Storage::kGraphOutput;
+      position = i;
+    }
+  }
+  step.output = AddBuffer(output, storage, position);
+  steps_.push_back(std::move(step));
+  return Status();
+}
+
+}  // namespace bqengine

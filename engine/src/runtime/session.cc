@@ -1,0 +1,296 @@
+#include "bqengine/session.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <map>
+#include <utility>
+
+#include "runtime/backend_registry.h"
+#include "runtime/memory_planner.h"
+#include "runtime/model_impl.h"
+#include "runtime/plugin_host.h"
+#include "runtime/thread_pool.h"
+
+namespace bqengine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kMostThreads = 1024;
+
+struct Free {
+  void operator()(void* memory) const { std::free(memory); }
+};
+
+double Microseconds(Clock::duration duration) {
+  return std::chrono::duration<double, std::micro>(duration).count();
+}
+
+Status InvalidArgument(std::string message) {
+  return Status(StatusCode::kInvalidArgument, std::move(message));
+}
+
+void RunParallel(void* pool, int64_t count, bqe_task task, void* argument) {
+  static_cast<ThreadPool*>(pool)->ParallelFor(count, task, argument);
+}
+
+uintptr_t Address(const void* data) {
+  return reinterpret_cast<uintptr_t>(data);
+}
+
+bool Overlap(const InputView& input, const OutputView& output) {
+  return Address(input.data) < Address(output.data) + output.bytes &&
+         Address(output.data) < Address(input.data) + input.bytes;
+}
+
+// A view of caller's memory must be as long as the tensor and aligned.
+Status CheckView(const std::string& name, const TensorInfo& info, int64_t batch,
+                 const void* data, size_t bytes) {
+  auto expected = ByteCount(info, batch);
+  if (!expected.ok() || static_cast<uint64_t>(*expected) != bytes) {
+    return InvalidArgument(
+        "tensor '" + name + "' has " + std::to_string(bytes) +
+        " bytes, but a batch of " + std::to_string(batch) + " needs " +
+        (expected.ok() ? std::to_string(*expected) : "too many"));
+  }
+  const size_t alignment =
+      info.type == DataType::kFloat32 ? sizeof(float) : sizeof(uint64_t);
+  if (data == nullptr || Address(data) % alignment != 0) {
+    return InvalidArgument("tensor '" + name + "' is null or not aligned");
+  }
+  return Status();
+}
+
+// The backend of most steps.
+std::string MainBackend(const Program& program) {
+  std::map<std::string, int> count;
+  std::string best;
+  for (const Step& step : program.steps()) {
+    if (++count[step.backend] > count[best]) best = step.backend;
+  }
+  return best;
+}
+
+}  // namespace
+
+struct Session::Impl {
+  Impl(Model model, const SessionOptions& options)
+      : model(std::move(model)), options(options), pool(options.threads) {}
+
+  Status Reserve();
+  void Bind(std::span<const InputView> inputs,
+            std::span<const OutputView> outputs);
+  Status Execute(int64_t batch);
+
+  Model model;
+  SessionOptions options;
+  ThreadPool pool;
+  std::shared_ptr<const Program> program;
+  std::string backend;
+
+  std::unique_ptr<void, Free> arena;
+  size_t arena_bytes = 0;
+  std::vector<void*> memory;  // of each buffer; the caller's are set in a run
+  std::vector<void*> workspaces;                 // of each step
+  std::vector<std::vector<const void*>> inputs;  // of each step
+  std::vector<NodeProfile> profile;              // of each step
+};
+
+// Plans the arena for the largest batch: buffers, then workspaces, each alive
+// in its own step.
+Status Session::Impl::Reserve() {
+  std::vector<BufferLifetime> lifetimes;
+  for (const Buffer& buffer : program->buffers()) {
+    uint64_t bytes = 0;
+    if (buffer.storage == Storage::kArena) {
+      auto count = ByteCount(buffer.info, options.max_batch);
+      if (!count.ok()) {
+        return Status(StatusCode::kOutOfMemory, count.status().message());
+      }
+      bytes = static_cast<uint64_t>(*count);
+    }
+    lifetimes.push_back({bytes, buffer.first_step, buffer.last_step});
+  }
+  for (size_t i = 0; i < program->steps().size(); ++i) {
+    const bqe_kernel* kernel = program->steps()[i].kernel.get();
+    uint64_t bytes = 0;
+    if (kernel->workspace_bytes != nullptr) {
+      bytes = kernel->workspace_bytes(kernel, options.max_batch,
+                                      static_cast<uint32_t>(pool.threads()));
+    }
+    const int64_t step = static_cast<int64_t>(i);
+    lifetimes.push_back({bytes, step, step});
+  }
+  auto plan = PlanMemory(lifetimes);
+  if (!plan.ok()) return plan.status();
+
+  arena_bytes = plan->bytes;
+  if (arena_bytes > 0) {
+    arena.reset(std::aligned_alloc(kArenaAlignment, arena_bytes));
+    if (arena == nullptr) {
+      return Status(StatusCode::kOutOfMemory,
+                    "no memory for an arena of " + std::to_string(arena_bytes) +
+                        " bytes (batch " + std::to_string(options.max_batch) +
+                        ")");
+    }
+  }
+  const auto place = [&](size_t i) -> void* {
+    return static_cast<char*>(arena.get()) + plan->offsets[i];
+  };
+  const size_t buffers = program->buffers().size();
+  for (size_t i = 0; i < buffers; ++i) memory.push_back(place(i));
+  for (const Step& step : program->steps()) {
+    workspaces.push_back(place(buffers + workspaces.size()));
+    inputs.emplace_back(step.inputs.size());
+    profile.push_back({.name = step.node->node().name,
+                       .op = step.node->node().op,
+                       .backend = step.backend,
+                       .output_shape = step.output_shape});
+  }
+  return Status();
+}
+
+void Session::Impl::Bind(std::span<const InputView> input_views,
+                         std::span<const OutputView> output_views) {
+  const std::vector<Buffer>& buffers = program->buffers();
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].storage == Storage::kGraphInput) {
+      // Only ever read: the interface passes it as const.
+      memory[i] = const_cast<void*>(input_views[buffers[i].position].data);
+    } else if (buffers[i].storage == Storage::kGraphOutput) {
+      memory[i] = output_views[buffers[i].position].data;
+    }
+  }
+}
+
+Status Session::Impl::Execute(int64_t batch) {
+  const Clock::time_point run_start = Clock::now();
+  for (size_t i = 0; i < program->steps().size(); ++i) {
+    const Step& step = program->steps()[i];
+    for (size_t k = 0; k < step.inputs.size(); ++k) {
+      inputs[i][k] = memory[step.inputs[k]];
+    }
+    const bqe_run run = {.struct_size = sizeof(bqe_run),
+                         .threads = static_cast<uint32_t>(pool.threads()),
+                         .batch = batch,
+                         .inputs = inputs[i].data(),
+                         .outputs = &memory[step.output],
+                         .workspace = workspaces[i],
+                         .parallel_for = RunParallel,
+                         .parallel_context = &pool};
+    char message[kPluginMessageBytes] = "no reason given";
+    bqe_error error = {sizeof(bqe_error), sizeof(message), message};
+    const Clock::time_point start =
+        options.profile ? Clock::now() : Clock::time_point();
+    const bqe_status code = step.kernel->run(step.kernel.get(), &run, &error);
+    if (code != BQE_OK) {
+      message[sizeof(message) - 1] = '\0';
+      return Status(StatusCode::kInternal, "node '" + step.node->node().name +
+                                               "': backend '" + step.backend +
+                                               "': " + message);
+    }
+    if (options.profile) {
+      NodeProfile& entry = profile[i];
+      entry.last_us = Microseconds(Clock::now() - start);
+      entry.last_start_us = Microseconds(start - run_start);
+      entry.total_us += entry.last_us;
+      entry.macs = step.macs_per_item * static_cast<double>(batch);
+      ++entry.runs;
+    }
+  }
+  return Status();
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+Result<Session> Session::Create(const Model& model,
+                                const SessionOptions& given) {
+  SessionOptions options = given;
+  if (options.threads == 0) options.threads = DefaultThreads();
+  if (options.threads < 1 || options.threads > kMostThreads) {
+    return InvalidArgument("the number of threads must be 0 to " +
+                           std::to_string(kMostThreads) + ", not " +
+                           std::to_string(options.threads));
+  }
+  if (options.max_batch < 1) {
+    return InvalidArgument("the largest batch must be 1 or more, not " +
+                           std::to_string(options.max_batch));
+  }
+  if (options.backend.empty()) {
+    const char* variable = std::getenv("BQENGINE_BACKEND");
+    if (variable != nullptr) options.backend = variable;
+  }
+  auto backends = BackendsInOrder(options.backend);
+  if (!backends.ok()) return backends.status();
+
+  auto impl = std::make_unique<Impl>(model, options);
+  auto program = model.impl_->ProgramFor(*backends, options.optimize);
+  if (!program.ok()) return program.status();
+  impl->program = *std::move(program);
+  impl->backend = MainBackend(*impl->program);
+  if (Status s = impl->Reserve(); !s.ok()) return s;
+  return Session(std::move(impl));
+}
+
+Status Session::Run(int64_t batch, std::span<const InputView> inputs,
+                    std::span<const OutputView> outputs) {
+  const Model& model = impl_->model;
+  if (batch < 1 || batch > impl_->options.max_batch) {
+    return InvalidArgument("the batch is " + std::to_string(batch) +
+                           ", but this session was made for 1 to " +
+                           std::to_string(impl_->options.max_batch));
+  }
+  if (inputs.size() != model.num_inputs() ||
+      outputs.size() != model.num_outputs()) {
+    return InvalidArgument("the model has " +
+                           std::to_string(model.num_inputs()) + " inputs and " +
+                           std::to_string(model.num_outputs()) + " outputs");
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (Status s = CheckView(model.input_name(i), model.input(i), batch,
+                             inputs[i].data, inputs[i].bytes);
+        !s.ok()) {
+      return s;
+    }
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (Status s = CheckView(model.output_name(i), model.output(i), batch,
+                             outputs[i].data, outputs[i].bytes);
+        !s.ok()) {
+      return s;
+    }
+    for (const InputView& input : inputs) {
+      if (Overlap(input, outputs[i])) {
+        return InvalidArgument("output '" + model.output_name(i) +
+                               "' overlaps an input");
+      }
+    }
+  }
+  impl_->Bind(inputs, outputs);
+  return impl_->Execute(batch);
+}
+
+Status Session::Run(std::span<const float> input, std::span<float> output) {
+  const Model& model = impl_->model;
+  if (model.num_inputs() != 1 || model.num_outputs() != 1) {
+    return InvalidArgument("the model has several inputs or outputs");
+  }
+  auto item_bytes = ByteCount(model.input(0));
+  if (!item_bytes.ok()) return item_bytes.status();
+  const int64_t batch = static_cast<int64_t>(input.size_bytes()) / *item_bytes;
+  const InputView input_view = {input.data(), input.size_bytes()};
+  const OutputView output_view = {output.data(), output.size_bytes()};
+  return Run(batch, {&input_view, 1}, {&output_view, 1});
+}
+
+const Model& Session::model() const { return impl_->model; }
+int Session::threads() const { return impl_->pool.threads(); }
+const std::string& Session::backend() const { return impl_->backend; }
+std::vector<NodeProfile> Session::profile() const { return impl_->profile; }
+size_t Session::arena_bytes() const { return impl_->arena_bytes; }
+
+}  // namespace bqengine
