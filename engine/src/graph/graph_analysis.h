@@ -21,6 +21,9 @@ struct CheckedGraph {
 // Checks everything; see InferShapes. The result refers to `graph`.
 Result<CheckedGraph> CheckGraph(const Graph& graph);
 
+// What is wrong with a constant's data, as below; empty if nothing.
+std::string DataProblem(const Constant& constant);
+
 // Every constant has data, of the right size, without NaN and without bits
 // beyond a row's end.
 Status CheckConstantData(const Graph& graph);

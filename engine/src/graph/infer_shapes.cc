@@ -229,28 +229,26 @@ class Checker {
   std::map<std::string, size_t> producer_;
 };
 
-Status CheckFloats(const std::string& path, std::span<const float> values) {
+std::string NanProblem(std::span<const float> values) {
   for (size_t i = 0; i < values.size(); ++i) {
-    if (std::isnan(values[i])) {
-      return Error(path, "value " + std::to_string(i) + " is NaN");
-    }
+    if (std::isnan(values[i])) return "value " + std::to_string(i) + " is NaN";
   }
-  return Status();
+  return "";
 }
 
-Status CheckTailBits(const std::string& path, const Constant& constant) {
+std::string TailBitsProblem(const Constant& constant) {
   const int64_t row_bits = constant.shape().back();
-  if (row_bits % 64 == 0) return Status();
+  if (row_bits % 64 == 0) return "";
   const uint64_t unused = ~uint64_t{0} << (row_bits % 64);
   const size_t row_words = static_cast<size_t>(row_bits / 64 + 1);
   const std::span<const uint64_t> words = constant.words();
   for (size_t i = row_words - 1; i < words.size(); i += row_words) {
     if ((words[i] & unused) != 0) {
-      return Error(path, "row " + std::to_string(i / row_words) +
-                             " has bits beyond its end");
+      return "row " + std::to_string(i / row_words) +
+             " has bits beyond its end";
     }
   }
-  return Status();
+  return "";
 }
 
 }  // namespace
@@ -265,24 +263,24 @@ Result<std::map<std::string, TensorInfo>> InferShapes(const Graph& graph) {
   return std::move(checked->tensors);
 }
 
+std::string DataProblem(const Constant& constant) {
+  if (constant.data() == nullptr) {
+    return "has no data: this is an architecture, to be trained";
+  }
+  auto bytes = ByteCount(constant.info());
+  if (!bytes.ok()) return bytes.status().message();
+  if (static_cast<uint64_t>(*bytes) != constant.bytes()) {
+    return "has " + std::to_string(constant.bytes()) +
+           " bytes, but its shape needs " + std::to_string(*bytes);
+  }
+  return constant.type() == DataType::kFloat32 ? NanProblem(constant.floats())
+                                               : TailBitsProblem(constant);
+}
+
 Status CheckConstantData(const Graph& graph) {
   for (const auto& [name, constant] : graph.constants) {
-    const std::string path = ConstantPath(name);
-    if (constant.data() == nullptr) {
-      return Error(path, "has no data: this is an architecture, to be trained");
-    }
-    auto bytes = ByteCount(constant.info());
-    if (!bytes.ok()) return Error(path, bytes.status().message());
-    if (static_cast<uint64_t>(*bytes) != constant.bytes()) {
-      return Error(path, "has " + std::to_string(constant.bytes()) +
-                             " bytes, but its shape needs " +
-                             std::to_string(*bytes));
-    }
-    if (Status s = constant.type() == DataType::kFloat32
-                       ? CheckFloats(path, constant.floats())
-                       : CheckTailBits(path, constant);
-        !s.ok()) {
-      return s;
+    if (const std::string problem = DataProblem(constant); !problem.empty()) {
+      return Error(ConstantPath(name), problem);
     }
   }
   return Status();

@@ -1,0 +1,43 @@
+// What the reader demands and the writer therefore keeps to.
+#ifndef ENGINE_SRC_FORMAT_RULES_H_
+#define ENGINE_SRC_FORMAT_RULES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "bqengine/graph.h"
+
+namespace bqengine {
+
+inline constexpr char kFormatName[] = "bqengine-model";
+inline constexpr int64_t kFormatVersion = 1;
+inline constexpr char kWeightsExtension[] = ".safetensors";
+inline constexpr char kMetadataKey[] = "__metadata__";  // no tensor's name
+inline constexpr char kHashPrefix[] = "fnv1a64:";
+
+// Graphs are small; what is large belongs into the other file. A parsed value
+// takes some 20 times its text's memory, so this also bounds memory.
+inline constexpr size_t kMaxJsonBytes = size_t{16} << 20;
+
+// Names end up in messages and in other programs' tables.
+inline constexpr size_t kMaxNameBytes = 1024;
+
+// Constants of more elements go to the weights file. A line of JSON holds so
+// many, and a scale for each base or a threshold for a layer stays readable.
+inline constexpr int64_t kMaxInlineElements = 16;
+
+inline constexpr size_t kMaxRank = 8;  // BQE_MAX_RANK
+
+// What is wrong with a name or another text, for a message; empty if nothing.
+std::string TextProblem(const std::string& text);
+std::string NameProblem(const std::string& name);
+std::string ConstantNameProblem(const std::string& name);
+
+// As a constant stands in a safetensors file: bits are words there.
+Shape StoredShape(const TensorInfo& info);
+const char* StoredType(DataType type);
+
+}  // namespace bqengine
+
+#endif  // ENGINE_SRC_FORMAT_RULES_H_
