@@ -1,0 +1,129 @@
+// Binary matrix product: packed rows of activations times packed weights, with
+// the epilogue applied while a tile of accumulators is in registers or L1.
+//
+// All pairings of encodings run on one count per output, over XOR or over AND:
+//
+//   activations x weights   dot product                   offset[channel]
+//   bipolar x bipolar       K     - 2 * pc(a XOR w)       K
+//   unipolar x bipolar      pc(w) -     pc(a XOR w)       pc(w)
+//   bipolar x unipolar      -pc(w) + 2 * pc(a AND w)      -pc(w)
+//   unipolar x unipolar             pc(a AND w)           0
+//
+// (The second is the same as 2 * pc(a AND w) - pc(a), without a count for each
+// row: pc(a XOR w) = pc(a) + pc(w) - 2 * pc(a AND w).)
+//
+// Output channels are in the lanes of a vector, 32 bits wide; one step takes 32
+// bits of K: `a` is broadcast from the row, `w` is a vector of 32 bits each of
+// as many channels. No sum across lanes is ever needed, the epilogue's
+// constants are vectors, and outputs are stored as they are.
+//
+// Packed weights, private to a target: a block is a few vectors of channels,
+// and its steps follow each other in memory. With 2 vectors of 4 lanes:
+//
+//                       32-bit words of memory, ascending ->
+//   block 0 (o = 0..7)  step 0: o0 o1 o2 o3 | o4 o5 o6 o7
+//                       step 1: o0 o1 o2 o3 | o4 o5 o6 o7   ...
+//   block 1 (o = 8..15) step 0: o8 ...
+//
+// The last block has only as many vectors as it needs; channels beyond the last
+// have zero weights. Bit i of the word of step s is the weight of the
+// activation in bit i of the row's 32-bit word s. Steps are ordered tap by tap
+// (the elements of a convolution's kernel; a matrix product has one), and a tap
+// ends with a whole step.
+#ifndef KERNELS_BGEMM_H_
+#define KERNELS_BGEMM_H_
+
+#include <cstdint>
+
+#include "kernels/epilogue.h"
+#include "kernels/shapes.h"
+#include "kernels/targets.h"
+
+namespace bqengine::kernels {
+
+// Bits of K in a step.
+inline constexpr int64_t kStepBits = 32;
+inline constexpr int64_t kStepBytes = kStepBits / 8;
+
+// A product, ready to run: what is the same for all its rows. Pointers are into
+// the memory given to MakeBgemmPlan. Arrays per channel are padded to whole
+// vectors: `channel_pitch` entries.
+struct BgemmPlan {
+  int64_t steps;
+  int64_t channels;
+  int64_t channel_pitch;
+  int64_t weight_bases, activation_bases;  // M, N
+
+  bool use_and;     // else XOR
+  int count_shift;  // the count is doubled: 1
+  // [classes][M][channel_pitch]; rows may differ in class, see BgemmRows.
+  const int32_t* offsets;
+
+  const uint32_t* weights;  // [M] packed
+  int64_t weight_base_pitch;
+
+  // Null: M = N = 1, neither alpha nor beta.
+  const float* alpha;  // [M][channel_pitch]
+  const float* beta;   // [N]
+  const float* mul;
+  const float* add;
+  // Bits from floats; and, if there is one accumulator for a bit, from integers
+  // (kernels/threshold.h), which replaces all of the above and may be null.
+  const float* threshold;
+  const int32_t* range_offset;
+  const int32_t* range_limit;
+};
+
+// A rectangle of the output: some rows, some channels of a plan.
+struct BgemmRows {
+  int64_t rows;
+  // [N]: the first row of each activation base; rows are `row_bytes` apart and
+  // plan.steps * kStepBytes long. Padding bits are zero.
+  const uint8_t* const* activations;
+  int64_t row_bytes;
+  // [rows]: which of the plan's classes of offsets; null: 0.
+  const int32_t* offset_class;
+
+  // `first_channel` is a multiple of 64.
+  int64_t first_channel, channels;
+
+  // One of them. Channel 0 of the plan is at element (or bit) `y_channel` of
+  // the row. Bits are only ever set: clear the rows first.
+  float* y;
+  uint64_t* y_bits;
+  int64_t y_pitch;  // floats or words from row to row
+  int64_t y_channel;
+};
+
+struct BgemmKernels {
+  int64_t lanes;          // channels in a vector
+  int64_t block_vectors;  // vectors in a block; lanes * vectors divides 64
+  int64_t tile_rows;      // rows that are computed together
+  void (*run)(const BgemmPlan& plan, const BgemmRows& rows);
+};
+
+// Null if this build does not contain the target.
+const BgemmKernels* GetBgemmKernels(Target target);
+
+// What MakeBgemmPlan compiles: one group of a convolution, or a matrix product.
+struct BgemmSpec {
+  int64_t taps, tap_bits;  // K = taps * tap_bits < 2^30
+  int64_t out_channels;    // of all groups together
+  int64_t first_channel;   // this group's, of out_channels
+  int64_t channels;        // in this group
+  BinaryFormat format;
+  Epilogue epilogue;
+  bool bits_out;
+  int64_t classes = 1;  // of offsets; only class 0 is filled
+};
+
+// Memory for a plan, to be aligned to 64 bytes.
+uint64_t BgemmPlanBytes(const BgemmKernels& kernels, const BgemmSpec& spec);
+
+// weight: [M, out_channels, taps, WordsFor(tap_bits)], not used afterwards.
+BgemmPlan MakeBgemmPlan(const BgemmKernels& kernels, const BgemmSpec& spec,
+                        const uint64_t* weight, void* memory);
+
+}  // namespace bqengine::kernels
+
+#endif  // KERNELS_BGEMM_H_
