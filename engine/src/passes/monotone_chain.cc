@@ -44,10 +44,9 @@ Affine AffineOf(const GraphEditor& editor, const Node& node) {
   Affine affine;
   for (size_t c = 0; c < scale.size(); ++c) {
     const double deviation = std::sqrt(double{var[c]} + double{epsilon});
-    const double mul = double{scale[c]} / deviation;
-    affine.mul.push_back(static_cast<float>(mul));
-    affine.add.push_back(
-        static_cast<float>(double{bias[c]} - double{mean[c]} * mul));
+    affine.mul.push_back(static_cast<float>(double{scale[c]} / deviation));
+    affine.add.push_back(static_cast<float>(
+        double{bias[c]} - double{mean[c]} * double{scale[c]} / deviation));
   }
   return affine;
 }
