@@ -1,0 +1,82 @@
+// Argument checks and bit access that the quantization formulas share.
+#ifndef BQENGINE_QUANTIZE_CHECKS_H_
+#define BQENGINE_QUANTIZE_CHECKS_H_
+
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "bqengine/graph.h"
+#include "bqengine/status.h"
+
+namespace bqengine::quantize {
+
+inline constexpr int64_t kWordBits = 64;
+
+inline Status InvalidArgument(const std::string& message) {
+  return Status(StatusCode::kInvalidArgument, message);
+}
+
+inline Status CheckNotEmpty(std::span<const float> values) {
+  if (values.empty()) return InvalidArgument("there are no values");
+  return Status();
+}
+
+inline Status CheckFinite(std::span<const float> values) {
+  if (Status s = CheckNotEmpty(values); !s.ok()) return s;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!std::isfinite(values[i])) {
+      return InvalidArgument(
+          "value " + std::to_string(i) +
+          (std::isnan(values[i]) ? " is NaN" : " is infinite"));
+    }
+  }
+  return Status();
+}
+
+inline Status CheckEncoding(DataType encoding) {
+  if (encoding == DataType::kBipolar || encoding == DataType::kUnipolar) {
+    return Status();
+  }
+  return InvalidArgument("bipolar or unipolar expected");
+}
+
+// `size` values must fill `shape`, which has no batch.
+inline Status CheckShape(const Shape& shape, size_t size, size_t least_rank) {
+  if (shape.size() < least_rank) {
+    return InvalidArgument("the shape must have " + std::to_string(least_rank) +
+                           " dimensions or more");
+  }
+  for (int64_t dim : shape) {
+    if (dim < 1) {
+      return InvalidArgument(std::to_string(dim) + " is not a dimension");
+    }
+  }
+  auto count = ElementCount(shape);
+  if (!count.ok()) return InvalidArgument(count.status().message());
+  if (static_cast<uint64_t>(*count) != size) {
+    return InvalidArgument("the shape has " + std::to_string(*count) +
+                           " elements, but there are " + std::to_string(size));
+  }
+  return Status();
+}
+
+// Words of one row of `columns` packed bits.
+inline int64_t RowWords(int64_t columns) {
+  return (columns + kWordBits - 1) / kWordBits;
+}
+
+// Position of an element in packed rows of `columns` bits.
+struct BitPosition {
+  BitPosition(int64_t element, int64_t columns)
+      : word(static_cast<size_t>(element / columns * RowWords(columns) +
+                                 element % columns / kWordBits)),
+        mask(uint64_t{1} << (element % columns % kWordBits)) {}
+  size_t word;
+  uint64_t mask;
+};
+
+}  // namespace bqengine::quantize
+
+#endif  // BQENGINE_QUANTIZE_CHECKS_H_
