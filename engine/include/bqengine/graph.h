@@ -111,9 +111,9 @@ struct Preprocess {
 
 struct GraphInput {
   std::string name;
-  TensorInfo info;  // shape[0] == kBatch
+  TensorInfo info = {};  // shape[0] == kBatch
   Layout layout = Layout::kNHWC;
-  Preprocess preprocess;
+  Preprocess preprocess = {};
 };
 
 struct GraphOutput {

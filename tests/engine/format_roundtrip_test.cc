@@ -1,0 +1,294 @@
+// What WriteGraph writes: the same graph again, the same bytes, and nothing
+// half-written.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <bit>
+#include <cmath>
+#include <ostream>
+#include <random>
+
+#include "bqengine/model.h"
+#include "format_test_util.h"
+
+namespace bqengine {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// A model whose only constant is a float `value` per channel of a 1-pixel
+// image.
+Graph GraphWithFloats(std::vector<float> values) {
+  const auto channels = static_cast<int64_t>(values.size());
+  Graph graph;
+  graph.inputs.push_back(
+      {"x", {DataType::kFloat32, {kBatch, 1, 1, channels}}, {}, {}});
+  graph.outputs.push_back({"y", {}});
+  Node add = MakeNode("add", "Add", "x", "y");
+  add.constants = {{"value", "values"}};
+  graph.nodes.push_back(add);
+  graph.constants["values"] = Constant::Floats({channels}, std::move(values));
+  return graph;
+}
+
+Graph WriteAndRead(const Graph& graph, const std::string& path) {
+  const Status written = WriteGraph(graph, path);
+  EXPECT_TRUE(written.ok()) << written.message();
+  auto read = ReadGraph(path);
+  EXPECT_TRUE(read.ok()) << read.status().message();
+  return read.ok() ? *read : Graph();
+}
+
+TEST(RoundTrip, GivesTheSameGraph) {
+  ScratchFolder folder;
+  ExpectSameGraph(SampleGraph(),
+                  WriteAndRead(SampleGraph(), folder.File("model.json")));
+  EXPECT_EQ(folder.Names(),
+            (std::vector<std::string>{"model.json", "model.safetensors"}));
+}
+
+TEST(RoundTrip, GivesTheSameBytes) {
+  ScratchFolder a, b;
+  const Graph read = WriteAndRead(SampleGraph(), a.File("model.json"));
+  ASSERT_TRUE(WriteGraph(read, b.File("model.json")).ok());
+  EXPECT_EQ(ReadBytes(a.File("model.json")), ReadBytes(b.File("model.json")));
+  EXPECT_EQ(ReadBytes(a.File("model.safetensors")),
+            ReadBytes(b.File("model.safetensors")));
+}
+
+// Guards the format against changes by accident: files of earlier versions must
+// stay readable, and the JSON Schema is tested with this file. The hash in it
+// stands for the bytes of the weights file.
+TEST(RoundTrip, GivesTheBytesOfEarlierVersions) {
+  ScratchFolder folder;
+  ASSERT_TRUE(WriteGraph(SampleGraph(), folder.File("sample.json")).ok());
+  EXPECT_EQ(ReadBytes(folder.File("sample.json")),
+            ReadBytes(BQE_TEST_DATA "/format/sample.json"));
+}
+
+TEST(RoundTrip, KeepsAnArchitectureWithoutWeights) {
+  ScratchFolder folder;
+  Graph graph = SampleGraph();
+  for (auto& [name, constant] : graph.constants) {
+    constant = Constant::Declare(constant.info());
+  }
+  ExpectSameGraph(graph, WriteAndRead(graph, folder.File("net.json")));
+  EXPECT_EQ(folder.Names(), std::vector<std::string>{"net.json"});
+}
+
+TEST(RoundTrip, KeepsAnArchitectureWithSomeLargeConstants) {
+  ScratchFolder folder;
+  Graph graph = SampleGraph();
+  Constant& weight = graph.constants["fc1.weight"];
+  weight = Constant::Declare(weight.info());
+  ExpectSameGraph(graph, WriteAndRead(graph, folder.File("net.json")));
+  EXPECT_EQ(folder.Names(), std::vector<std::string>{"net.json"});
+}
+
+TEST(RoundTrip, KeepsEveryFloatInline) {
+  const uint32_t seed = 20240611;
+  std::mt19937 random(seed);
+  ScratchFolder folder;
+  std::vector<float> values = {0.0f,
+                               -0.0f,
+                               1.0f,
+                               16777216.0f,
+                               1e-45f,
+                               kInf,
+                               -kInf,
+                               std::numeric_limits<float>::max(),
+                               std::numeric_limits<float>::min()};
+  for (int round = 0; round < 50; ++round) {
+    SCOPED_TRACE("seed " + std::to_string(seed) + ", round " +
+                 std::to_string(round));
+    const Graph graph = GraphWithFloats(values);
+    ExpectSameGraph(graph, WriteAndRead(graph, folder.File("m.json")));
+    EXPECT_EQ(folder.Names(), std::vector<std::string>{"m.json"});
+    values.clear();
+    while (values.size() < 16) {
+      const auto value = std::bit_cast<float>(uint32_t(random()));
+      if (!std::isnan(value)) values.push_back(value);
+    }
+  }
+}
+
+// Odd sizes put some floats at addresses that a Constant must not have.
+TEST(RoundTrip, AlignsWhatItReads) {
+  ScratchFolder folder;
+  Graph graph = GraphWithFloats(Ramp(17));
+  for (const char* name : {"b", "c"}) {
+    graph.constants[name] = Constant::Floats({19}, Ramp(19));
+  }
+  const Graph read = WriteAndRead(graph, folder.File("m.json"));
+  ExpectSameGraph(graph, read);
+  for (const auto& [name, constant] : read.constants) {
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(constant.data()) % 8, 0u) << name;
+  }
+}
+
+TEST(RoundTrip, OutlivesTheFiles) {
+  Graph read;
+  {
+    ScratchFolder folder;
+    read = WriteAndRead(SampleGraph(), folder.File("model.json"));
+  }
+  ExpectSameGraph(SampleGraph(), read);
+}
+
+TEST(Write, ReplacesTheFilesItWasReadFrom) {
+  ScratchFolder folder;
+  Graph graph = WriteAndRead(SampleGraph(), folder.File("model.json"));
+  graph.labels = {"x", "y"};
+  ExpectSameGraph(graph, WriteAndRead(graph, folder.File("model.json")));
+}
+
+// ---------------------------------------------------------- refused beforehand
+
+struct RefusedCase {
+  const char* name;
+  void (*change)(Graph*);
+  const char* expected;
+};
+
+// How GoogleTest shows a case.
+void PrintTo(const RefusedCase& test_case, std::ostream* out) {
+  *out << test_case.name;
+}
+
+class Refused : public testing::TestWithParam<RefusedCase> {};
+
+TEST_P(Refused, AndWritesNothing) {
+  ScratchFolder folder;
+  Graph graph = SampleGraph();
+  GetParam().change(&graph);
+  const Status status = WriteGraph(graph, folder.File("m.json"));
+  EXPECT_EQ(status.code(), StatusCode::kInvalidModel);
+  EXPECT_NE(status.message().find(folder.File("m.json")), std::string::npos)
+      << status.message();
+  EXPECT_NE(status.message().find(GetParam().expected), std::string::npos)
+      << status.message();
+  EXPECT_TRUE(folder.Names().empty());
+}
+
+const RefusedCase kRefused[] = {
+    {"NotUtf8", [](Graph* g) { g->labels[0] = "\xFF"; }, "UTF-8"},
+    {"LineBreakInName", [](Graph* g) { g->nodes[1].name = "conv\n1"; },
+     "control character"},
+    {"EmptyConstantName",
+     [](Graph* g) { g->constants[""] = g->constants["fc2.mul"]; },
+     "name is empty"},
+    {"ReservedConstantName",
+     [](Graph* g) { g->constants["__metadata__"] = g->constants["fc2.mul"]; },
+     "reserved"},
+    {"NaN",
+     [](Graph* g) {
+       g->constants["fc2.mul"] = Constant::Floats({1}, {std::nanf("")});
+     },
+     "NaN"},
+    {"NaNAttribute",
+     [](Graph* g) { g->nodes[5].attributes["min"] = std::nanf(""); },
+     "'clip', attribute 'min': is NaN"},
+    {"PaddingBits",
+     [](Graph* g) {
+       g->constants["fc2.weight"] =
+           Constant::Bits(DataType::kBipolar, {1, 2, 2}, {1, 4});
+     },
+     "bits beyond its end"},
+    {"TooFewBytes",
+     [](Graph* g) {
+       static const uint64_t kWord = 0;
+       g->constants["fc2.weight"] = Constant::View(
+           {DataType::kBipolar, {1, 2, 2}}, &kWord, sizeof(kWord), nullptr);
+     },
+     "/constants/fc2.weight: has 8 bytes"},
+    {"UnknownOp", [](Graph* g) { g->nodes[0].op = "Guess"; }, "Guess"},
+};
+INSTANTIATE_TEST_SUITE_P(Write, Refused, testing::ValuesIn(kRefused),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Write, RefusesTheNameOfTheWeightsFile) {
+  ScratchFolder folder;
+  const Status status =
+      WriteGraph(SampleGraph(), folder.File("model.safetensors"));
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(folder.Names().empty());
+}
+
+// ---------------------------------------------------------- failures half-way
+
+TEST(Write, ToAMissingFolderIsNotFound) {
+  ScratchFolder folder;
+  const Status status = WriteGraph(SampleGraph(), folder.File("no/m.json"));
+  EXPECT_EQ(status.code(), StatusCode::kNotFound);
+  EXPECT_NE(status.message().find("no/m."), std::string::npos);
+}
+
+TEST(Write, FailingAtTheLastRenameRestoresTheWeights) {
+  ScratchFolder folder;
+  std::filesystem::create_directory(folder.File("m.json"));
+  WriteBytes(folder.File("m.safetensors"), "old");
+  const Status status = WriteGraph(SampleGraph(), folder.File("m.json"));
+  EXPECT_EQ(status.code(), StatusCode::kIo) << status.message();
+  EXPECT_EQ(ReadBytes(folder.File("m.safetensors")), "old");
+  EXPECT_EQ(folder.Names(),
+            (std::vector<std::string>{"m.json", "m.safetensors"}));
+}
+
+TEST(Write, FailingAtTheLastRenameRemovesNewWeights) {
+  ScratchFolder folder;
+  std::filesystem::create_directory(folder.File("m.json"));
+  EXPECT_FALSE(WriteGraph(SampleGraph(), folder.File("m.json")).ok());
+  EXPECT_EQ(folder.Names(), std::vector<std::string>{"m.json"});
+}
+
+// A limit on the size of files fails as a full disk does: in the middle.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    old_handler_ = signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old_);
+    rlimit limit = old_;
+    limit.rlim_cur = bytes;
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    setrlimit(RLIMIT_FSIZE, &old_);
+    signal(SIGXFSZ, old_handler_);
+  }
+
+ private:
+  rlimit old_;
+  void (*old_handler_)(int);
+};
+
+TEST(Write, OnAFullDiskKeepsTheOldFiles) {
+  ScratchFolder folder;
+  const std::string path = folder.File("m.json");
+  ASSERT_TRUE(WriteGraph(SampleGraph(), path).ok());
+  const std::string json = ReadBytes(path);
+  const std::string weights = ReadBytes(folder.File("m.safetensors"));
+  ASSERT_GT(weights.size(), json.size() / 2);
+
+  Graph changed = SampleGraph();
+  changed.constants["conv1.bound"] =
+      Constant::Floats({20}, std::vector<float>(20, 1.0f));
+  // The first limit hits the weights, the second the JSON.
+  changed.labels.assign(200, "long enough to exceed the weights file");
+  for (const size_t limit : {size_t{100}, weights.size() + 100}) {
+    SCOPED_TRACE(limit);
+    Status status;
+    {
+      FileSizeLimit file_size_limit(limit);
+      status = WriteGraph(changed, path);
+    }
+    EXPECT_EQ(status.code(), StatusCode::kIo);
+    EXPECT_NE(status.message().find(folder.File("m.")), std::string::npos);
+    EXPECT_EQ(ReadBytes(path), json);
+    EXPECT_EQ(ReadBytes(folder.File("m.safetensors")), weights);
+    EXPECT_EQ(folder.Names().size(), 2u);
+  }
+}
+
+}  // namespace
+}  // namespace bqengine

@@ -1,0 +1,353 @@
+#include "passes/passes.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "bqengine/model.h"
+#include "bqengine/session.h"
+#include "tests/support/graph_maker.h"
+
+namespace bqengine {
+namespace {
+
+using testing::GraphMaker;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+std::vector<std::string> Ops(const Graph& graph) {
+  std::vector<std::string> ops;
+  for (const Node& node : graph.nodes) ops.push_back(node.op);
+  return ops;
+}
+
+const Node* FindOp(const Graph& graph, const std::string& op) {
+  for (const Node& node : graph.nodes) {
+    if (node.op == op) return &node;
+  }
+  return nullptr;
+}
+
+// The output's bytes, from the reference backend, without further passes.
+std::vector<uint64_t> RunGraph(const Graph& graph,
+                               const std::vector<float>& input) {
+  auto model = Model::FromGraph(graph);
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  if (!model.ok()) return {};
+  auto session = Session::Create(
+      *model, {.max_batch = 3, .backend = "reference", .optimize = false});
+  EXPECT_TRUE(session.ok()) << session.status().message();
+  const int64_t batch =
+      static_cast<int64_t>(input.size()) / *ElementCount(model->input(0).shape);
+  std::vector<uint64_t> output((*ByteCount(model->output(0), batch) + 7) / 8);
+  const InputView in = {input.data(), input.size() * sizeof(float)};
+  const OutputView out = {
+      output.data(), static_cast<size_t>(*ByteCount(model->output(0), batch))};
+  Status status = session->Run(batch, {&in, 1}, {&out, 1});
+  EXPECT_TRUE(status.ok()) << status.message();
+  return output;
+}
+
+Graph Optimized(Graph graph, Status (*pass)(Graph&) = RunPasses) {
+  Status status = pass(graph);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(InferShapes(graph).ok()) << InferShapes(graph).status().message();
+  return graph;
+}
+
+// x -> Binarize -> BinaryGemm over `k` features, named "product".
+Graph StartProduct(GraphMaker& maker, int64_t k, int64_t out) {
+  Graph graph = maker.Start({kBatch, k});
+  GraphMaker::Add(graph, "Binarize", "bits", {"x"});
+  GraphMaker::Add(
+      graph, "BinaryGemm", "product", {"bits"}, {},
+      {{"weight", maker.RandomBits(DataType::kBipolar, {1, out, k})}});
+  return graph;
+}
+
+std::map<std::string, Constant> BatchNorm(const std::vector<float>& scale,
+                                          const std::vector<float>& bias,
+                                          const std::vector<float>& mean,
+                                          const std::vector<float>& var) {
+  const int64_t n = static_cast<int64_t>(scale.size());
+  return {{"scale", Constant::Floats({n}, scale)},
+          {"bias", Constant::Floats({n}, bias)},
+          {"mean", Constant::Floats({n}, mean)},
+          {"var", Constant::Floats({n}, var)}};
+}
+
+// All accumulators that `k` bits can give, as inputs: the first i bits agree
+// with the weights of channel 0, which are all +1.
+TEST(FuseBinarize, BatchNormOfEverySignIsExactForEveryAccumulator) {
+  constexpr int64_t kFeatures = 40;
+  // Positive, negative, zero, denormal scale; switching points at integers, and
+  // between; NaN from a negative variance.
+  const std::vector<float> scale = {1, -1, 0, 1e-39f, 0.3f, -0.7f, 2, 1};
+  const std::vector<float> bias = {0, 0, 0, 0, 0.1f, -2.5f, 1e30f, 0};
+  const std::vector<float> mean = {4, 4, 1, 0, -7.5f, 3.3f, 0, 0};
+  const std::vector<float> var = {1, 1, 1, 1, 2, 0.01f, 1, -4};
+  Graph graph;
+  GraphMaker maker(1);
+  graph = maker.Start({kBatch, kFeatures});
+  GraphMaker::Add(graph, "Binarize", "bits", {"x"});
+  GraphMaker::Add(
+      graph, "BinaryGemm", "product", {"bits"}, {},
+      {{"weight", Constant::Bits(DataType::kBipolar, {1, 8, kFeatures},
+                                 std::vector<uint64_t>(
+                                     8, (uint64_t{1} << kFeatures) - 1))}});
+  GraphMaker::Add(graph, "BatchNormalization", "norm", {"product"}, {},
+                  BatchNorm(scale, bias, mean, var));
+  GraphMaker::Add(graph, "Binarize", "sign", {"norm"});
+
+  // The NaN keeps the whole layer from fusing; without it, it fuses.
+  EXPECT_EQ(Ops(Optimized(graph, FuseBinarize)).size(), 4u);
+  auto finite_var = var;
+  finite_var[7] = 4;
+  for (auto& [name, constant] : graph.constants) {
+    if (name == "norm.var") constant = Constant::Floats({8}, finite_var);
+  }
+  const Graph fused = Optimized(graph, FuseBinarize);
+  EXPECT_EQ(Ops(fused), (std::vector<std::string>{"Binarize", "BinaryGemm"}));
+  EXPECT_EQ(fused.outputs[0].name, "sign");
+  for (int64_t ones = 0; ones <= kFeatures; ++ones) {
+    std::vector<float> input(kFeatures, -1.0f);
+    std::fill_n(input.begin(), ones, 1.0f);
+    EXPECT_EQ(RunGraph(graph, input), RunGraph(fused, input)) << ones;
+  }
+}
+
+TEST(FuseBinarize, LongChainsStayExact) {
+  for (uint32_t seed = 0; seed < 40; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    GraphMaker maker(seed);
+    const int64_t k = maker.Int(1, 200);
+    const int64_t out = maker.Int(1, 70);
+    Graph graph = StartProduct(maker, k, out);
+    const float reach = static_cast<float>(k);
+    GraphMaker::Add(graph, "Add", "a", {"product"}, {},
+                    {{"value", maker.RandomFloats({out}, -reach, reach)}});
+    GraphMaker::Add(graph, "Mul", "b", {"a"}, {},
+                    {{"value", maker.RandomFloats({out}, -0.7f, 0.7f)}});
+    GraphMaker::Add(graph, "PRelu", "c", {"b"}, {},
+                    {{"slope", maker.RandomFloats({out}, 0, 1)}});
+    GraphMaker::Add(graph, "Clip", "d", {"c"}, {{"min", -3.0f}, {"max", 5.0f}});
+    GraphMaker::Add(graph, "Floor", "e", {"d"});
+    GraphMaker::Add(graph, "Binarize", "sign", {"e"},
+                    {{"encoding", std::string("unipolar")}},
+                    {{"threshold", maker.RandomFloats({out}, -2, 2)}});
+    const Graph fused = Optimized(graph);
+    ASSERT_EQ(Ops(fused), (std::vector<std::string>{"Binarize", "BinaryGemm"}));
+    const auto input = maker.Floats(3 * k, -1, 1);
+    EXPECT_EQ(RunGraph(graph, input), RunGraph(fused, input));
+  }
+}
+
+TEST(FuseBinarize, NegativeSlopeOfPReluIsNotMonotone) {
+  GraphMaker maker(3);
+  Graph graph = StartProduct(maker, 30, 2);
+  GraphMaker::Add(graph, "PRelu", "c", {"product"}, {},
+                  {{"slope", Constant::Floats({1}, {-0.5f})}});
+  GraphMaker::Add(graph, "Binarize", "sign", {"c"}, {},
+                  {{"threshold", Constant::Floats({1}, {3})}});
+  EXPECT_EQ(Ops(Optimized(graph)).size(), 4u);
+}
+
+TEST(FuseBinarize, SharedProductIsLeftAlone) {
+  GraphMaker maker(4);
+  Graph graph = StartProduct(maker, 30, 2);
+  GraphMaker::Add(graph, "Binarize", "sign", {"product"});
+  graph.outputs = {{.name = "sign"}, {.name = "product"}};
+  EXPECT_EQ(Ops(Optimized(graph)).size(), 3u);
+}
+
+TEST(FuseBinarize, SeveralBasesCompareInFloat) {
+  GraphMaker maker(5);
+  Graph graph = maker.Start({kBatch, 100});
+  GraphMaker::Add(graph, "Binarize", "b0", {"x"});
+  GraphMaker::Add(graph, "Binarize", "b1", {"x"}, {},
+                  {{"threshold", Constant::Floats({1}, {0.4f})}});
+  GraphMaker::Add(
+      graph, "BinaryGemm", "product", {"b0", "b1"}, {},
+      {{"weight", maker.RandomBits(DataType::kBipolar, {3, 20, 100})},
+       {"alpha", maker.RandomFloats({3, 20}, 0, 1)},
+       {"beta", maker.RandomFloats({2}, 0, 1)}});
+  GraphMaker::Add(
+      graph, "BatchNormalization", "norm", {"product"}, {},
+      BatchNorm(maker.Floats(20, -1, 1), maker.Floats(20, -1, 1),
+                maker.Floats(20, -5, 5), maker.Floats(20, 0.1f, 9)));
+  GraphMaker::Add(graph, "Binarize", "sign", {"norm"});
+  const Graph fused = Optimized(graph);
+  EXPECT_EQ(Ops(fused).size(), 3u);
+  const auto input = maker.Floats(300, -1, 1);
+  EXPECT_EQ(RunGraph(graph, input), RunGraph(fused, input));
+}
+
+TEST(HoistBinarize, SignMovesBeforePoolAndFlatten) {
+  GraphMaker maker(6);
+  Graph graph = maker.Start({kBatch, 6, 6, 5});
+  GraphMaker::Add(graph, "Binarize", "bits", {"x"});
+  GraphMaker::Add(
+      graph, "BinaryConv", "conv", {"bits"},
+      {{"kernel_shape", std::vector<int64_t>{3, 3}}},
+      {{"weight", maker.RandomBits(DataType::kBipolar, {1, 7, 3, 3, 5})}});
+  GraphMaker::Add(graph, "BatchNormalization", "norm", {"conv"}, {},
+                  BatchNorm(maker.Floats(7, -1, 1), maker.Floats(7, -1, 1),
+                            maker.Floats(7, -5, 5), maker.Floats(7, 0.1f, 9)));
+  GraphMaker::Add(graph, "MaxPool", "pool", {"norm"},
+                  {{"kernel_shape", std::vector<int64_t>{2, 2}},
+                   {"strides", std::vector<int64_t>{2, 2}}});
+  GraphMaker::Add(graph, "Flatten", "flat", {"pool"});
+  GraphMaker::Add(graph, "Binarize", "sign", {"flat"});
+  const Graph fused = Optimized(graph);
+  EXPECT_EQ(Ops(fused), (std::vector<std::string>{"Binarize", "BinaryConv",
+                                                  "BinaryMaxPool", "Flatten"}));
+  const auto input = maker.Floats(3 * 180, -1, 1);
+  EXPECT_EQ(RunGraph(graph, input), RunGraph(fused, input));
+}
+
+TEST(HoistBinarize, FloatsThatMayBeNanKeepTheirPool) {
+  GraphMaker maker(7);
+  Graph graph = maker.Start({kBatch, 4, 4, 1});
+  GraphMaker::Add(graph, "MaxPool", "pool", {"x"},
+                  {{"kernel_shape", std::vector<int64_t>{2, 2}}});
+  GraphMaker::Add(graph, "Binarize", "sign", {"pool"});
+  EXPECT_EQ(Ops(Optimized(graph)),
+            (std::vector<std::string>{"MaxPool", "Binarize"}));
+}
+
+TEST(FoldIntoThreshold, ThresholdIsTheExactSwitchingPoint) {
+  GraphMaker maker(8);
+  Graph graph = maker.Start({kBatch, 4});
+  GraphMaker::Add(graph, "Mul", "a", {"x"}, {},
+                  {{"value", Constant::Floats({4}, {2, 0.1f, 3, 1e-30f})}});
+  GraphMaker::Add(graph, "Add", "b", {"a"}, {},
+                  {{"value", Constant::Floats({4}, {-1, 0.7f, 1e10f, 0})}});
+  GraphMaker::Add(graph, "Binarize", "sign", {"b"});
+  const Graph folded = Optimized(graph);
+  ASSERT_EQ(Ops(folded), (std::vector<std::string>{"Binarize"}));
+  const std::string name = folded.nodes[0].constants.at("threshold");
+  const auto threshold = folded.constants.at(name).floats();
+  EXPECT_EQ(threshold[0], 0.5f);
+  for (float nudge : {-kInf, 0.0f, kInf}) {
+    std::vector<float> input;
+    for (float t : threshold) {
+      input.push_back(nudge == 0 ? t : std::nextafter(t, nudge));
+    }
+    EXPECT_EQ(RunGraph(graph, input), RunGraph(folded, input)) << nudge;
+  }
+  const std::vector<float> odd = {std::nanf(""), kInf, -kInf, -0.0f};
+  EXPECT_EQ(RunGraph(graph, odd), RunGraph(folded, odd));
+}
+
+TEST(FoldIntoThreshold, FallingChannelsAreLeftAlone) {
+  GraphMaker maker(9);
+  for (float factor : {-1.0f, 0.0f}) {
+    Graph graph = maker.Start({kBatch, 2});
+    GraphMaker::Add(graph, "Mul", "a", {"x"}, {},
+                    {{"value", Constant::Floats({2}, {1, factor})}});
+    GraphMaker::Add(graph, "Binarize", "sign", {"a"});
+    EXPECT_EQ(Ops(Optimized(graph)).size(), 2u) << factor;
+  }
+}
+
+TEST(FoldAffine, BatchNormBehindABinaryProductKeepsItsBits) {
+  GraphMaker maker(10);
+  Graph graph = StartProduct(maker, 77, 9);
+  auto norm = BatchNorm(maker.Floats(9, -1, 1), maker.Floats(9, -1, 1),
+                        maker.Floats(9, -5, 5), maker.Floats(9, 0.1f, 9));
+  norm["scale"] = Constant::Floats({9}, {0, -0.0f, -3, 1, 2, 3, 4, 5, 6});
+  GraphMaker::Add(graph, "BatchNormalization", "norm", {"product"}, {}, norm);
+  const Graph folded = Optimized(graph, FoldAffine);
+  EXPECT_EQ(Ops(folded), (std::vector<std::string>{"Binarize", "BinaryGemm"}));
+  EXPECT_TRUE(folded.nodes[1].constants.contains("mul"));
+  const auto input = maker.Floats(3 * 77, -1, 1);
+  EXPECT_EQ(RunGraph(graph, input), RunGraph(folded, input));
+}
+
+// Tolerance: the folded weights are rounded once more, so each of the 2K+4
+// roundings is at most half an ulp of the sum of magnitudes.
+TEST(FoldAffine, BatchNormJoinsFloatWeights) {
+  GraphMaker maker(11);
+  Graph graph = maker.Start({kBatch, 20});
+  GraphMaker::Add(graph, "Gemm", "product", {"x"}, {},
+                  {{"weight", maker.RandomFloats({6, 20}, -1, 1)},
+                   {"bias", maker.RandomFloats({6}, -1, 1)}});
+  GraphMaker::Add(graph, "BatchNormalization", "norm", {"product"}, {},
+                  BatchNorm({1, -2, 0, 3, 0.5f, 1}, maker.Floats(6, -1, 1),
+                            maker.Floats(6, -1, 1), maker.Floats(6, 0.5f, 2)));
+  GraphMaker::Add(graph, "Mul", "scaled", {"norm"}, {},
+                  {{"value", Constant::Floats({1}, {0.25f})}});
+  const Graph folded = Optimized(graph);
+  EXPECT_EQ(Ops(folded), (std::vector<std::string>{"Gemm"}));
+  const auto input = maker.Floats(20, -1, 1);
+  const auto before = RunGraph(graph, input), after = RunGraph(folded, input);
+  float a[6], b[6];
+  std::memcpy(a, before.data(), sizeof(a));
+  std::memcpy(b, after.data(), sizeof(b));
+  // |x|, |w| <= 1, 20 of them; the norm scales by at most 3 / sqrt(0.5).
+  const float magnitude = (21.0f * 3 / std::sqrt(0.5f) + 6) * 0.25f;
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_NEAR(a[i], b[i], 44 * magnitude * 0x1p-24f) << i;
+  }
+}
+
+TEST(FoldAffine, SharedAndUntrainedNodesAreLeftAlone) {
+  GraphMaker maker(12);
+  Graph graph = StartProduct(maker, 10, 3);
+  GraphMaker::Add(graph, "Mul", "scaled", {"product"}, {},
+                  {{"value", Constant::Declare({DataType::kFloat32, {3}})}});
+  EXPECT_EQ(Ops(Optimized(graph)).size(), 3u);
+  graph.constants["scaled.value"] = Constant::Floats({3}, {1, 2, 3});
+  graph.outputs = {{.name = "scaled"}, {.name = "product"}};
+  EXPECT_EQ(Ops(Optimized(graph)).size(), 3u);
+}
+
+TEST(DropDeadNodes, OnlyWhatOutputsNeedRemains) {
+  GraphMaker maker(13);
+  Graph graph = StartProduct(maker, 10, 3);
+  GraphMaker::Add(graph, "Mul", "dead", {"product"}, {},
+                  {{"value", Constant::Floats({3}, {1, 2, 3})}});
+  GraphMaker::Add(graph, "Relu", "deader", {"dead"});
+  graph.outputs = {{.name = "product"}};
+  const Graph kept = Optimized(graph, DropDeadNodes);
+  EXPECT_EQ(Ops(kept), (std::vector<std::string>{"Binarize", "BinaryGemm"}));
+  EXPECT_EQ(kept.constants.size(), 1u);
+}
+
+TEST(Passes, AreIdempotentAndKeepNames) {
+  GraphMaker maker(14);
+  Graph graph = StartProduct(maker, 10, 3);
+  GraphMaker::Add(graph, "BatchNormalization", "norm", {"product"}, {},
+                  BatchNorm({1, -1, 0}, {0, 0, 1}, {2, 2, 2}, {1, 1, 1}));
+  GraphMaker::Add(graph, "Binarize", "sign", {"norm"});
+  const Graph once = Optimized(graph);
+  const Graph twice = Optimized(once);
+  EXPECT_EQ(Ops(once), Ops(twice));
+  ASSERT_NE(FindOp(once, "BinaryGemm"), nullptr);
+  EXPECT_EQ(FindOp(once, "BinaryGemm")->name, "product");
+  const auto input = maker.Floats(10, -1, 1);
+  EXPECT_EQ(RunGraph(once, input), RunGraph(twice, input));
+}
+
+// The bound that fusing relies on is one number for the whole layer; a chain
+// that overflows must not be fused by it.
+TEST(Passes, OverflowingChainsStayUnfused) {
+  GraphMaker maker(15);
+  Graph graph = StartProduct(maker, 10, 1);
+  GraphMaker::Add(graph, "Mul", "a", {"product"}, {},
+                  {{"value", Constant::Floats({1}, {1e38f})}});
+  GraphMaker::Add(graph, "Mul", "b", {"a"}, {},
+                  {{"value", Constant::Floats({1}, {0})}});
+  GraphMaker::Add(graph, "Binarize", "sign", {"b"});
+  const Graph optimized = Optimized(graph);
+  for (int ones = 0; ones <= 10; ++ones) {
+    std::vector<float> input(10, -1.0f);
+    std::fill_n(input.begin(), ones, 1.0f);
+    EXPECT_EQ(RunGraph(graph, input), RunGraph(optimized, input)) << ones;
+  }
+}
+
+}  // namespace
+}  // namespace bqengine
