@@ -1,0 +1,158 @@
+#include "report.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace bqengine::convert {
+namespace {
+
+// The model file, and the weights file if it names one.
+std::vector<FileSize> WrittenFiles(const std::string& path) {
+  const auto size = [](const std::filesystem::path& file) {
+    std::error_code error;
+    return FileSize{
+        file.string(),
+        static_cast<int64_t>(std::filesystem::file_size(file, error))};
+  };
+  std::vector<FileSize> files = {size(path)};
+  std::ifstream in(path);
+  const auto json = nlohmann::json::parse(in, nullptr, false);
+  if (json.is_object() && json.contains("weights")) {
+    files.push_back(size(std::filesystem::path(path).parent_path() /
+                         json["weights"].get<std::string>()));
+  }
+  return files;
+}
+
+std::string SizeText(int64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  if (bytes < 1000000) return fmt::format("{:.1f} kB", bytes / 1e3);
+  return fmt::format("{:.2f} MB", bytes / 1e6);
+}
+
+std::string OutputText(const TensorInfo& info) {
+  const Shape item(info.shape.begin() + 1, info.shape.end());
+  return fmt::format("{} {}", fmt::join(item, "x"),
+                     info.type == DataType::kFloat32 ? "float" : "bits");
+}
+
+std::string WeightText(const LayerReport& layer) {
+  if (!layer.has_weights) return "";
+  return fmt::format("{} of {}", SizeText(layer.weight_bytes),
+                     layer.weights == DataType::kFloat32 ? "floats" : "bits");
+}
+
+std::string ReasonText(const LayerReport& layer) {
+  if (layer.float_reason.empty()) return "";
+  return (layer.weights == DataType::kFloat32 ? "stays float: "
+                                              : "activations stay float: ") +
+         layer.float_reason;
+}
+
+}  // namespace
+
+int64_t Report::file_bytes() const {
+  int64_t bytes = 0;
+  for (const FileSize& file : files) bytes += file.bytes;
+  return bytes;
+}
+
+Result<Report> MakeReport(const SourceModel& source,
+                          const std::string& source_path,
+                          const Conversion& conversion, const Graph& graph,
+                          const std::string& output_path) {
+  const auto shapes = InferShapes(graph);
+  if (!shapes.ok()) return shapes.status();
+  Report report;
+  report.source = {source_path, source.file_bytes};
+  report.producer = source.producer;
+  report.files = WrittenFiles(output_path);
+  report.notes = conversion.notes;
+  for (const Node& node : graph.nodes) {
+    LayerReport layer;
+    layer.name = node.name;
+    layer.op = node.op;
+    layer.output = shapes->at(node.outputs.at(0));
+    if (const auto it = node.constants.find("weight");
+        it != node.constants.end()) {
+      const Constant& weight = graph.constants.at(it->second);
+      layer.has_weights = true;
+      layer.weights = weight.type();
+      layer.weight_bytes = static_cast<int64_t>(weight.bytes());
+    }
+    if (const auto it = conversion.float_reasons.find(node.name);
+        it != conversion.float_reasons.end()) {
+      layer.float_reason = it->second;
+    }
+    report.layers.push_back(std::move(layer));
+  }
+  return report;
+}
+
+std::string ReportText(const Report& report) {
+  size_t name = 0, op = 0, output = 0, weight = 0;
+  for (const LayerReport& layer : report.layers) {
+    name = std::max(name, layer.name.size());
+    op = std::max(op, layer.op.size());
+    output = std::max(output, OutputText(layer.output).size());
+    weight = std::max(weight, WeightText(layer).size());
+  }
+  std::string text;
+  for (const LayerReport& layer : report.layers) {
+    std::string line =
+        fmt::format("{:{}}  {:{}}  {:{}}  {:{}}  {}", layer.name, name,
+                    layer.op, op, OutputText(layer.output), output,
+                    WeightText(layer), weight, ReasonText(layer));
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  for (const std::string& note : report.notes) text += "note: " + note + "\n";
+  std::vector<std::string> files;
+  for (const FileSize& file : report.files) {
+    files.push_back(fmt::format("{} {}", file.path, SizeText(file.bytes)));
+  }
+  text += fmt::format("{} {} -> {} ({})\n", report.source.path,
+                      SizeText(report.source.bytes),
+                      SizeText(report.file_bytes()), fmt::join(files, " + "));
+  return text;
+}
+
+std::string ReportJson(const Report& report) {
+  using Json = nlohmann::ordered_json;
+  Json root;
+  root["source"] = {{"path", report.source.path},
+                    {"bytes", report.source.bytes},
+                    {"producer", report.producer}};
+  root["bytes"] = report.file_bytes();
+  root["files"] = Json::array();
+  for (const FileSize& file : report.files) {
+    root["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
+  }
+  root["layers"] = Json::array();
+  for (const LayerReport& layer : report.layers) {
+    Json json = {{"name", layer.name},
+                 {"op", layer.op},
+                 {"output_type", DataTypeName(layer.output.type)}};
+    // As in model files: the batch is not a number.
+    json["output_shape"] = Json::array({"batch"});
+    for (size_t i = 1; i < layer.output.shape.size(); ++i) {
+      json["output_shape"].push_back(layer.output.shape[i]);
+    }
+    if (layer.has_weights) {
+      json["weight_type"] = DataTypeName(layer.weights);
+      json["weight_bytes"] = layer.weight_bytes;
+    }
+    if (!layer.float_reason.empty()) json["float_reason"] = layer.float_reason;
+    root["layers"].push_back(std::move(json));
+  }
+  root["notes"] = report.notes;
+  // Paths need not be UTF-8.
+  return root.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace bqengine::convert
