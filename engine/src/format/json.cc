@@ -61,6 +61,7 @@ class Builder : public nlohmann::json_sax<Library> {
  public:
   // What was wrong, where; empty if nothing.
   const std::string& error() const { return error_; }
+  // As Cursor names a place, with the node if its name is already known.
   std::string Place() const {
     std::string path;
     for (const Level& level : levels_) {
@@ -70,7 +71,9 @@ class Builder : public nlohmann::json_sax<Library> {
         path = Pointer(path, *level.key);
       }
     }
-    return path.empty() ? "/" : path;
+    if (path.empty()) return "/";
+    const std::string node = NodeName();
+    return node.empty() ? path : "node " + Quote(node) + " (" + path + ")";
   }
   Value TakeRoot() { return std::move(root_); }
 
@@ -105,6 +108,19 @@ class Builder : public nlohmann::json_sax<Library> {
     std::optional<std::string> key;
     std::unordered_set<std::string> keys;
   };
+
+  // Of the node that is being read: the object at /nodes/*.
+  std::string NodeName() const {
+    if (levels_.size() < 3 || levels_[0].key != "nodes") return "";
+    const auto* node = levels_[2].value.As<Value::Object>();
+    if (node == nullptr) return "";
+    for (const auto& [key, value] : *node) {
+      if (const auto* name = value.As<std::string>(); name && key == "name") {
+        return *name;
+      }
+    }
+    return "";
+  }
 
   bool Error(std::string what) {
     error_ = std::move(what);

@@ -92,14 +92,14 @@ void CheckExtents(std::vector<Extent> extents, size_t data_bytes,
       const json::Cursor place = header[extent.name]["data_offsets"];
       place.Fail(extent.begin < filled ? "overlaps another tensor"
                                        : Plural(extent.begin - filled, "byte") +
-                                             " before it belong to no tensor");
+                                             " before it are left over");
       return;
     }
     filled = extent.end;
   }
   if (filled != data_bytes) {
     header.Fail(Plural(data_bytes - filled, "byte") +
-                " behind the last tensor belong to none");
+                " left over behind the last tensor");
   }
 }
 

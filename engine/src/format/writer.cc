@@ -42,7 +42,7 @@ class Checker {
     for (const Node& node : graph.nodes) CheckNode(node);
     for (const auto& [name, constant] : graph.constants) {
       const std::string place = "/constants/" + name;
-      Keep(place, ConstantNameProblem(name));
+      Keep(place, Labelled("the name ", ConstantNameProblem(name)));
       if (constant.data() != nullptr) Keep(place, DataProblem(constant));
     }
     return std::move(problem_);
