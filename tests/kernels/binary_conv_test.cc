@@ -1,0 +1,215 @@
+// Binary convolutions of every target against the scalar twin: random shapes
+// around every edge, and the special ones by name.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <numeric>
+
+#include "binary_test_util.h"
+#include "kernels/bconv.h"
+
+namespace bqengine::kernels {
+namespace {
+
+class BinaryConvTest : public testing::TestWithParam<Target> {};
+
+constexpr uint64_t kSeed = 20250712;
+
+struct Pads {
+  int64_t top, left, bottom, right;
+};
+
+int64_t OutSize(int64_t in, int64_t pads, int64_t kernel, int64_t stride,
+                int64_t dilation) {
+  const int64_t extent = (kernel - 1) * dilation + 1;
+  return in + pads < extent ? 0 : (in + pads - extent) / stride + 1;
+}
+
+// Fills in the output size; false if there is no output.
+bool SetOutput(const Pads& pads, Window& w) {
+  w.pad_top = pads.top;
+  w.pad_left = pads.left;
+  w.out_h = OutSize(w.in_h, pads.top + pads.bottom, w.kernel_h, w.stride_h,
+                    w.dilation_h);
+  w.out_w = OutSize(w.in_w, pads.left + pads.right, w.kernel_w, w.stride_w,
+                    w.dilation_w);
+  return w.out_h > 0 && w.out_w > 0;
+}
+
+void RandomizeFormat(Random& random, BconvSpec& spec) {
+  const bool bipolar = OneIn(random, 2);
+  spec.format = {
+      .activations = bipolar ? Encoding::kBipolar : Encoding::kUnipolar,
+      .weights = OneIn(random, 2) ? Encoding::kBipolar : Encoding::kUnipolar,
+      .pad_value = int(Uniform(random, bipolar ? -1 : 0, 1))};
+  spec.bits_out = OneIn(random, 2);
+}
+
+// A square kernel of stride 1 over a square image.
+BconvSpec Square(int64_t size, int64_t in, int64_t out, int64_t kernel,
+                 int64_t pad, int64_t groups = 1) {
+  BconvSpec spec = {};
+  spec.shape = {.window = {.batch = 1,
+                           .in_h = size,
+                           .in_w = size,
+                           .out_h = 0,
+                           .out_w = 0,
+                           .kernel_h = kernel,
+                           .kernel_w = kernel,
+                           .stride_h = 1,
+                           .stride_w = 1,
+                           .dilation_h = 1,
+                           .dilation_w = 1,
+                           .pad_top = 0,
+                           .pad_left = 0},
+                .in_channels = in,
+                .out_channels = out,
+                .groups = groups};
+  EXPECT_TRUE(SetOutput({pad, pad, pad, pad}, spec.shape.window));
+  return spec;
+}
+
+void CheckWithRandomEpilogue(Target target, BconvSpec& spec, Random& random) {
+  const Window& w = spec.shape.window;
+  const float k = float(w.kernel_h * w.kernel_w * spec.shape.in_channels /
+                        spec.shape.groups);
+  const auto epilogue =
+      RandomEpilogue::Make(random, spec.shape.out_channels, std::sqrt(k));
+  spec.epilogue = epilogue->epilogue;
+  CheckConvolution(target, spec, random);
+}
+
+TEST(BinaryConv, SomeTargetRuns) { EXPECT_FALSE(UsableTargets().empty()); }
+
+TEST_P(BinaryConvTest, RandomShapes) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  Random random(kSeed);
+  for (int done = 0; done < 400;) {
+    BconvSpec spec = {};
+    Window& w = spec.shape.window;
+    w.batch = Uniform(random, 1, 3);
+    w.in_h = Uniform(random, 1, 17);
+    w.in_w = Uniform(random, 1, 17);
+    w.kernel_h = Uniform(random, 1, 5);
+    w.kernel_w = Uniform(random, 1, 5);
+    w.stride_h = Uniform(random, 1, 3);
+    w.stride_w = Uniform(random, 1, 3);
+    w.dilation_h = Uniform(random, 1, 3);
+    w.dilation_w = Uniform(random, 1, 3);
+    const auto pad = [&] { return Uniform(random, 0, 4); };
+    if (!SetOutput({pad(), pad(), pad(), pad()}, w)) continue;
+    spec.shape.groups = OneIn(random, 3) ? Uniform(random, 2, 9) : 1;
+    const int64_t most = 193 / spec.shape.groups;
+    spec.shape.in_channels = spec.shape.groups * Uniform(random, 1, most);
+    spec.shape.out_channels = spec.shape.groups * Uniform(random, 1, most);
+    // The scalar twin, not the kernel, would take long over larger ones.
+    const int64_t work = w.batch * w.out_h * w.out_w * w.kernel_h * w.kernel_w *
+                         spec.shape.out_channels;
+    if (work > 120'000) continue;
+    RandomizeFormat(random, spec);
+    CheckWithRandomEpilogue(GetParam(), spec, random);
+    if (HasFatalFailure()) return;
+    ++done;
+  }
+}
+
+TEST_P(BinaryConvTest, EveryNumberOfInputChannels) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 1);
+  Random random(kSeed + 1);
+  for (int64_t in = 1; in <= 193; ++in) {
+    BconvSpec spec = Square(5, in, 9, 3, 1);
+    RandomizeFormat(random, spec);
+    CheckWithRandomEpilogue(GetParam(), spec, random);
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(BinaryConvTest, EverySizeAndPadValue) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 2);
+  Random random(kSeed + 2);
+  for (int64_t size = 1; size <= 17; ++size) {
+    for (int pad_value : {-1, 0, 1}) {
+      for (Encoding weights : {Encoding::kBipolar, Encoding::kUnipolar}) {
+        BconvSpec spec = Square(size, 37, 20, 3, 1);
+        spec.format = {Encoding::kBipolar, weights, pad_value};
+        CheckConvolution(GetParam(), spec, random);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+// Depthwise, and groups that begin inside of words and cross their borders, on
+// the input as on the (packed) output.
+TEST_P(BinaryConvTest, Groups) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 3);
+  Random random(kSeed + 3);
+  const struct {
+    int64_t in, out, groups;
+  } cases[] = {{1, 1, 1},     {7, 7, 7},     {64, 64, 64}, {65, 130, 65},
+               {96, 96, 3},   {160, 80, 4},  {129, 3, 3},  {66, 66, 2},
+               {192, 192, 2}, {128, 128, 4}, {40, 200, 2}, {200, 40, 5}};
+  for (const auto& c : cases) {
+    for (bool bits_out : {false, true}) {
+      BconvSpec spec = Square(5, c.in, c.out, 3, 1, c.groups);
+      RandomizeFormat(random, spec);
+      spec.bits_out = bits_out;
+      CheckWithRandomEpilogue(GetParam(), spec, random);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// Windows that lie on padding altogether, before and behind the image.
+TEST_P(BinaryConvTest, MorePaddingThanImage) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 4);
+  Random random(kSeed + 4);
+  for (int64_t kernel : {1, 2, 3}) {
+    for (int pad_value : {-1, 0, 1}) {
+      BconvSpec spec = Square(2, 70, 33, kernel, 4);
+      spec.format = {Encoding::kBipolar, Encoding::kBipolar, pad_value};
+      CheckWithRandomEpilogue(GetParam(), spec, random);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// 1x1: read in place with stride 1, gathered with any other.
+TEST_P(BinaryConvTest, Pointwise) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 5);
+  Random random(kSeed + 5);
+  for (int64_t stride : {1, 2, 3}) {
+    for (int64_t in : {16, 33, 64, 100, 192}) {
+      BconvSpec spec = Square(9, in, 70, 1, 0);
+      spec.shape.window.batch = 2;
+      spec.shape.window.stride_h = stride;
+      spec.shape.window.stride_w = 1;
+      ASSERT_TRUE(SetOutput({0, 0, 0, 0}, spec.shape.window));
+      RandomizeFormat(random, spec);
+      CheckWithRandomEpilogue(GetParam(), spec, random);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(BinaryConvTest, PartsFitTheTile) {
+  const BgemmKernels& kernels = *GetBgemmKernels(GetParam());
+  for (int64_t in : {1, 64, 512, 100'000}) {
+    const BconvSpec spec = Square(3, in, 1, 3, 1);
+    Guarded<std::byte> memory(int64_t(BconvPlanBytes(kernels, spec)));
+    Random random(kSeed);
+    const std::vector<uint64_t> weight = RandomRows(random, 9, in);
+    const BconvPlan plan =
+        MakeBconvPlan(kernels, spec, weight.data(), memory.data());
+    const int64_t pixels = BconvPartPixels(kernels, plan);
+    EXPECT_GE(pixels, kernels.tile_rows);
+    EXPECT_EQ(pixels % kernels.tile_rows, 0);
+    EXPECT_LE(pixels, 64);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, BinaryConvTest,
+                         testing::ValuesIn(UsableTargets()), TargetTestName);
+
+}  // namespace
+}  // namespace bqengine::kernels

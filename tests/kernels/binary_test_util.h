@@ -1,0 +1,287 @@
+// What the tests of the SIMD binary kernels share: usable targets, guarded
+// buffers, random operands and epilogues, and a product run both ways.
+#ifndef TESTS_KERNELS_BINARY_TEST_UTIL_H_
+#define TESTS_KERNELS_BINARY_TEST_UTIL_H_
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <new>
+#include <random>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "kernels/bconv.h"
+#include "kernels/epilogue.h"
+#include "kernels/reference.h"
+#include "kernels/shapes.h"
+#include "kernels/targets.h"
+
+namespace bqengine::kernels {
+
+inline std::vector<Target> UsableTargets() {
+  std::vector<Target> targets;
+  for (Target target : CompiledTargets()) {
+    if (IsUsable(target)) targets.push_back(target);
+  }
+  return targets;
+}
+
+// Names of parametrised tests: letters, digits and underscores only.
+inline std::string TargetTestName(const testing::TestParamInfo<Target>& info) {
+  std::string name = TargetName(info.param);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+using Random = std::mt19937_64;
+
+inline int64_t Uniform(Random& random, int64_t low, int64_t high) {
+  return std::uniform_int_distribution<int64_t>(low, high)(random);
+}
+inline bool OneIn(Random& random, int64_t n) {
+  return Uniform(random, 1, n) == 1;
+}
+
+// An array aligned to a cache line, with guard bytes before and behind it and
+// junk inside, so that a kernel that writes too much, or relies on what it
+// finds, is seen.
+template <typename T>
+class Guarded {
+ public:
+  explicit Guarded(int64_t count) : count_(size_t(count)) {
+    memory_.reset(static_cast<uint8_t*>(
+        ::operator new(Bytes() + 2 * kGuard, std::align_val_t(64))));
+    std::memset(memory_.get(), kJunk, Bytes() + 2 * kGuard);
+  }
+  T* data() { return reinterpret_cast<T*>(memory_.get() + kGuard); }
+  const T* data() const {
+    return reinterpret_cast<const T*>(memory_.get() + kGuard);
+  }
+  size_t size() const { return count_; }
+  T& operator[](size_t i) { return data()[i]; }
+  const T& operator[](size_t i) const { return data()[i]; }
+
+  bool GuardsIntact() const {
+    for (size_t i = 0; i < kGuard; ++i) {
+      if (memory_[i] != kJunk || memory_[kGuard + Bytes() + i] != kJunk) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kGuard = 256;
+  static constexpr uint8_t kJunk = 0xA5;
+  struct Free {
+    void operator()(uint8_t* memory) const {
+      ::operator delete(memory, std::align_val_t(64));
+    }
+  };
+  size_t Bytes() const { return count_ * sizeof(T); }
+  size_t count_;
+  std::unique_ptr<uint8_t[], Free> memory_;
+};
+
+// Packed rows with cleared padding bits.
+inline std::vector<uint64_t> RandomRows(Random& random, int64_t rows,
+                                        int64_t bits) {
+  const int64_t words = WordsFor(bits);
+  std::vector<uint64_t> packed(size_t(rows * words));
+  // Rows of equal bits reach the largest counts.
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t kind = Uniform(random, 0, 9);
+    for (int64_t i = 0; i < words; ++i) {
+      packed[size_t(row * words + i)] =
+          kind == 0 ? 0 : (kind == 1 ? ~uint64_t{0} : random());
+    }
+    packed[size_t(row * words + words - 1)] &= TailMask(bits);
+  }
+  return packed;
+}
+
+// Mostly ordinary values, of either sign; sometimes 0, sometimes none at all.
+inline float RandomConstant(Random& random, bool special) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  if (special && OneIn(random, 8)) {
+    const float values[] = {0.0f,          -0.0f,  kInfinity, -kInfinity,
+                            std::nanf(""), 1e-42f, -3e-42f,   3e38f};
+    return values[Uniform(random, 0, 7)];
+  }
+  return std::normal_distribution<float>(0.1f, 1.5f)(random);
+}
+
+// The arrays that an Epilogue points to.
+struct RandomEpilogue {
+  Epilogue epilogue;
+  std::vector<float> alpha, beta, mul, add, threshold;
+
+  // `spread`: a typical accumulator.
+  static std::unique_ptr<RandomEpilogue> Make(Random& random, int64_t out,
+                                              float spread) {
+    auto e = std::make_unique<RandomEpilogue>();
+    Epilogue& p = e->epilogue;
+    if (OneIn(random, 4)) {
+      p.weight_bases = Uniform(random, 1, 3);
+      p.activation_bases = Uniform(random, 1, 3);
+      p.alpha_per_channel = OneIn(random, 2);
+      if (!OneIn(random, 3)) {
+        p.alpha = Fill(random, e->alpha,
+                       p.weight_bases * (p.alpha_per_channel ? out : 1), 1.0f);
+      }
+      if (!OneIn(random, 3)) {
+        p.beta = Fill(random, e->beta, p.activation_bases, 1.0f);
+      }
+    }
+    if (!OneIn(random, 3)) {
+      p.mul_stride = Uniform(random, 0, 1);
+      p.mul = Fill(random, e->mul, p.mul_stride == 0 ? 1 : out, 1.0f);
+    }
+    if (!OneIn(random, 3)) {
+      p.add_stride = Uniform(random, 0, 1);
+      p.add = Fill(random, e->add, p.add_stride == 0 ? 1 : out, spread);
+    }
+    if (!OneIn(random, 3)) {
+      p.threshold_stride = Uniform(random, 0, 1);
+      p.threshold =
+          Fill(random, e->threshold, p.threshold_stride == 0 ? 1 : out, spread);
+    }
+    return e;
+  }
+
+ private:
+  static const float* Fill(Random& random, std::vector<float>& values,
+                           int64_t count, float scale) {
+    values.resize(size_t(count));
+    for (float& value : values) value = scale * RandomConstant(random, true);
+    return values.data();
+  }
+};
+
+inline std::string Describe(const BconvSpec& spec) {
+  const Window& w = spec.shape.window;
+  const Epilogue& e = spec.epilogue;
+  std::ostringstream text;
+  text << "image " << w.batch << "x" << w.in_h << "x" << w.in_w << "x"
+       << spec.shape.in_channels << " kernel " << w.kernel_h << "x"
+       << w.kernel_w << " stride " << w.stride_h << "," << w.stride_w
+       << " dilation " << w.dilation_h << "," << w.dilation_w << " pad "
+       << w.pad_top << "," << w.pad_left << " of " << spec.format.pad_value
+       << " out " << w.out_h << "x" << w.out_w << "x" << spec.shape.out_channels
+       << " groups " << spec.shape.groups
+       << (spec.format.activations == Encoding::kBipolar ? " bipolar"
+                                                         : " unipolar")
+       << (spec.format.weights == Encoding::kBipolar ? " x bipolar"
+                                                     : " x unipolar")
+       << (spec.bits_out ? " to bits" : " to float") << " M " << e.weight_bases
+       << " N " << e.activation_bases << (e.alpha ? " alpha" : "")
+       << (e.beta ? " beta" : "") << (e.mul ? " mul" : "")
+       << (e.add ? " add" : "") << (e.threshold ? " threshold" : "");
+  return text.str();
+}
+
+// Every bit the same; a NaN only has to be a NaN.
+inline bool SameFloat(float a, float b) {
+  return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b) ||
+         (std::isnan(a) && std::isnan(b));
+}
+
+template <typename T>
+void ExpectSame(const Guarded<T>& got, const std::vector<T>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    if constexpr (std::is_same_v<T, float>) {
+      ASSERT_TRUE(SameFloat(got[i], want[i]))
+          << "at " << i << ": " << got[i] << ", not " << want[i];
+    } else {
+      ASSERT_EQ(got[i], want[i]) << "at word " << i;
+    }
+  }
+  EXPECT_TRUE(got.GuardsIntact());
+}
+
+// The output rectangles of a convolution, of random sizes, in random order.
+inline std::vector<BconvPart> RandomParts(Random& random,
+                                          const ConvShape& shape) {
+  const Window& w = shape.window;
+  const int64_t pixels = w.batch * w.out_h * w.out_w;
+  const int64_t out = shape.out_channels;
+  std::vector<BconvPart> parts;
+  for (int64_t first = 0; first < pixels;) {
+    const int64_t count = std::min(Uniform(random, 1, 40), pixels - first);
+    for (int64_t channel = 0; channel < out;) {
+      const int64_t channels =
+          shape.groups > 1
+              ? out
+              : std::min(Uniform(random, 1, 3) * 64, out - channel);
+      parts.push_back({.first_pixel = first,
+                       .pixels = count,
+                       .first_channel = channel,
+                       .channels = channels});
+      channel += channels;
+    }
+    first += count;
+  }
+  std::shuffle(parts.begin(), parts.end(), random);
+  return parts;
+}
+
+// Compiles and runs `spec` for `target` on random operands, and compares with
+// the scalar twin.
+inline void CheckConvolution(Target target, const BconvSpec& spec,
+                             Random& random) {
+  SCOPED_TRACE(Describe(spec));
+  const ConvShape& shape = spec.shape;
+  const Window& w = shape.window;
+  const int64_t pixels = w.batch * w.out_h * w.out_w;
+  const int64_t out = shape.out_channels;
+
+  std::vector<std::vector<uint64_t>> x;
+  std::vector<const uint64_t*> inputs;
+  for (int64_t n = 0; n < spec.epilogue.activation_bases; ++n) {
+    x.push_back(
+        RandomRows(random, w.batch * w.in_h * w.in_w, shape.in_channels));
+    inputs.push_back(x.back().data());
+  }
+  const std::vector<uint64_t> weight = RandomRows(
+      random, spec.epilogue.weight_bases * out * w.kernel_h * w.kernel_w,
+      shape.in_channels / shape.groups);
+
+  std::vector<float> want(size_t(spec.bits_out ? 0 : pixels * out));
+  std::vector<uint64_t> want_bits(
+      size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
+  reference::BinaryConv(shape, spec.format, inputs.data(), weight.data(),
+                        spec.epilogue,
+                        {.y = spec.bits_out ? nullptr : want.data(),
+                         .y_bits = spec.bits_out ? want_bits.data() : nullptr});
+
+  const BgemmKernels* kernels = GetBgemmKernels(target);
+  ASSERT_NE(kernels, nullptr);
+  Guarded<std::byte> memory(int64_t(BconvPlanBytes(*kernels, spec)));
+  const BconvPlan plan =
+      MakeBconvPlan(*kernels, spec, weight.data(), memory.data());
+  Guarded<float> y(int64_t(want.size()));
+  Guarded<uint64_t> y_bits(int64_t(want_bits.size()));
+  for (const BconvPart& part : RandomParts(random, shape)) {
+    Guarded<std::byte> scratch(int64_t(BconvScratchBytes(plan, part.pixels)));
+    RunBconv(*kernels, plan, part, inputs.data(),
+             spec.bits_out ? nullptr : y.data(),
+             spec.bits_out ? y_bits.data() : nullptr, scratch.data());
+    ASSERT_TRUE(scratch.GuardsIntact());
+  }
+  EXPECT_TRUE(memory.GuardsIntact());
+  ExpectSame(y, want);
+  ExpectSame(y_bits, want_bits);
+}
+
+}  // namespace bqengine::kernels
+
+#endif  // TESTS_KERNELS_BINARY_TEST_UTIL_H_
