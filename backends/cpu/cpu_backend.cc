@@ -42,7 +42,7 @@ class CpuBackend : public Backend {
   Target target_;
 };
 
-Plugin MakePlugin() {
+Plugin MakePlugin(const bqe_host* /*host*/) {
   Plugin plugin("cpu", "1");
   int32_t score = 10;  // targets come worst first
   for (Target target : kernels::CompiledTargets()) {
@@ -58,8 +58,8 @@ Plugin MakePlugin() {
 }  // namespace
 }  // namespace bqengine::backends::cpu
 
-extern "C" bqe_status bqe_cpu_init(const bqe_host* /*host*/,
-                                   bqe_plugin* plugin, bqe_error* error) {
-  return bqengine::backend::InitPlugin(bqengine::backends::cpu::MakePlugin,
-                                       plugin, error);
+extern "C" bqe_status bqe_cpu_init(const bqe_host* host, bqe_plugin* plugin,
+                                   bqe_error* error) {
+  return bqengine::backend::InitPlugin<bqengine::backends::cpu::MakePlugin>(
+      host, plugin, error);
 }

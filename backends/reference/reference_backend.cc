@@ -50,7 +50,7 @@ class ReferenceBackend : public Backend {
   }
 };
 
-Plugin MakePlugin() {
+Plugin MakePlugin(const bqe_host* /*host*/) {
   Plugin plugin("reference", "1");
   plugin.Add("reference", "Every op in plain scalar code, on one thread", 1,
              std::make_unique<ReferenceBackend>());
@@ -60,8 +60,8 @@ Plugin MakePlugin() {
 }  // namespace
 }  // namespace bqengine::backends::reference
 
-extern "C" bqe_status bqe_reference_init(const bqe_host* /*host*/,
+extern "C" bqe_status bqe_reference_init(const bqe_host* host,
                                          bqe_plugin* plugin, bqe_error* error) {
-  return bqengine::backend::InitPlugin(
-      bqengine::backends::reference::MakePlugin, plugin, error);
+  return bqengine::backend::InitPlugin<
+      bqengine::backends::reference::MakePlugin>(host, plugin, error);
 }

@@ -209,8 +209,8 @@ inline bqe_status Report(bqe_error* error, bqe_status code,
                          const char* message) {
   if (error != nullptr && error->message != nullptr &&
       error->message_bytes > 0) {
-    const size_t length = std::min<size_t>(std::strlen(message),
-                                           error->message_bytes - 1);
+    const size_t length =
+        std::min<size_t>(std::strlen(message), error->message_bytes - 1);
     std::memcpy(error->message, message, length);
     error->message[length] = '\0';
   }
@@ -316,27 +316,27 @@ class Plugin {
   std::vector<const bqe_backend*> tables_;
 };
 
-// Runs `make` (a function returning a Plugin) once and describes the result.
-template <typename Make>
-bqe_status InitPlugin(const Make& make, bqe_plugin* plugin,
+// The body of an init function: runs kMake once, a function
+// `Plugin kMake(const bqe_host* host)`, and describes the result. A template
+// parameter, and not an argument: each plug-in needs a static of its own.
+template <auto kMake>
+bqe_status InitPlugin(const bqe_host* host, bqe_plugin* plugin,
                       bqe_error* error) noexcept {
   return internal::Guard(error, [&] {
     // Never destroyed: kernels may be used while statics are torn down.
-    static const Plugin* const instance = new Plugin(make());
+    static const Plugin* const instance = new Plugin(kMake(host));
     instance->Describe(plugin);
   });
 }
 
 }  // namespace bqengine::backend
 
-// Defines the two symbols of a plug-in. `make_plugin`: a function
-// `bqengine::backend::Plugin make_plugin(const bqe_host* host)`.
+// Defines the two symbols of a plug-in; make_plugin as kMake above.
 #define BQE_DEFINE_PLUGIN(make_plugin)                                        \
   extern "C" BQE_EXPORT int32_t bqe_plugin_score(void) { return 1; }          \
   extern "C" BQE_EXPORT bqe_status bqe_plugin_init(                           \
       const bqe_host* host, bqe_plugin* plugin, bqe_error* error) {           \
-    return ::bqengine::backend::InitPlugin([=] { return make_plugin(host); }, \
-                                           plugin, error);                    \
+    return ::bqengine::backend::InitPlugin<make_plugin>(host, plugin, error); \
   }
 
 #endif  // BQENGINE_BACKEND_HPP_

@@ -32,7 +32,7 @@ struct SessionOptions {
   // usable member). It takes every node it supports; the rest go to the best
   // backend that does. Empty: the environment variable BQENGINE_BACKEND, or if
   // that is not set the best backend, node by node.
-  std::string backend;
+  std::string backend = {};
 
   // False runs the graph as it is written, without passes (for tests).
   bool optimize = true;
@@ -52,10 +52,10 @@ struct OutputView {
 
 // One node's share of the runs so far.
 struct NodeProfile {
-  std::string name;
-  std::string op;
-  std::string backend;
-  std::string output_shape;  // "1x28x28x32"
+  std::string name = {};
+  std::string op = {};
+  std::string backend = {};
+  std::string output_shape = {};  // "1x28x28x32"
   double macs = 0;        // multiply-adds in the last run; 0 if not a product
   double last_start_us = 0;  // from the start of the last run
   double last_us = 0;        // in the last run
