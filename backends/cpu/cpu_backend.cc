@@ -3,6 +3,7 @@
 #include <iterator>
 #include <string>
 
+#include "binary_ops.h"
 #include "builtin_backends.h"
 
 namespace bqengine::backends::cpu {
@@ -14,7 +15,12 @@ using backend::Plugin;
 
 // Ops that only move data are left to the reference backend: memcpy is as fast
 // there.
-constexpr std::span<const Op> kOps;
+constexpr Op kOps[] = {
+    {"Binarize", CompileBinarize},
+    {"BinaryConv", CompileBinaryConv},
+    {"BinaryGemm", CompileBinaryGemm},
+    {"BinaryMaxPool", CompileBinaryMaxPool},
+};
 
 const Op* FindOp(std::string_view name) {
   for (const Op& op : kOps) {

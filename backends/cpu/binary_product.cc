@@ -1,0 +1,117 @@
+#include "binary_product.h"
+
+#include <algorithm>
+#include <string>
+
+namespace bqengine::backends::cpu {
+namespace {
+
+using kernels::BconvPart;
+using kernels::BconvSpec;
+
+// Channels of a part begin at a word of packed output, for two threads must not
+// write to one word.
+constexpr int64_t kChannelStep = kernels::kWordBits;
+
+// Binary multiply-adds of a task worth another thread: some 10 microseconds.
+constexpr int64_t kMinTaskWork = 3'000'000;
+
+int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+int64_t DivideUp(int64_t value, int64_t divisor) {
+  return (value + divisor - 1) / divisor;
+}
+
+const BconvSpec& Checked(const BconvSpec& spec) {
+  const kernels::ConvShape& shape = spec.shape;
+  const int64_t taps = shape.window.kernel_h * shape.window.kernel_w;
+  if (shape.in_channels / shape.groups >= kernels::kMaxAccumulator / taps) {
+    throw backend::Error(BQE_ERROR_UNSUPPORTED,
+                         "more weights to an output than " +
+                             std::to_string(kernels::kMaxAccumulator));
+  }
+  return spec;
+}
+
+}  // namespace
+
+BinaryProduct::BinaryProduct(const BconvSpec& spec, const uint64_t* weight,
+                             Target target)
+    : kernels_(*kernels::GetBgemmKernels(target)),
+      memory_(static_cast<std::byte*>(
+          ::operator new(kernels::BconvPlanBytes(kernels_, Checked(spec)),
+                         std::align_val_t(64)))),
+      plan_(kernels::MakeBconvPlan(kernels_, spec, weight, memory_.get())),
+      work_per_pixel_(spec.shape.out_channels * plan_.groups[0].steps *
+                      kernels::kStepBits * spec.epilogue.weight_bases *
+                      spec.epilogue.activation_bases),
+      bits_out_(spec.bits_out),
+      pixels_per_item_(spec.shape.window.batch * spec.shape.window.out_h *
+                       spec.shape.window.out_w),
+      part_pixels_(kernels::BconvPartPixels(kernels_, plan_)),
+      pointers_bytes_(uint64_t(RoundUp(
+          spec.epilogue.activation_bases * int64_t{sizeof(uint64_t*)}, 64))),
+      scratch_bytes_(kernels::BconvScratchBytes(plan_, part_pixels_)) {}
+
+uint64_t BinaryProduct::WorkspaceBytes(int64_t /*batch*/,
+                                       uint32_t threads) const {
+  return pointers_bytes_ + threads * scratch_bytes_;
+}
+
+BinaryProduct::Split BinaryProduct::SplitRun(int64_t pixels,
+                                             uint32_t threads) const {
+  const kernels::ConvShape& shape = plan_.shape;
+  const int64_t out = shape.out_channels;
+  Split split = {.pixels = std::min(part_pixels_, pixels),
+                 .pixel_parts = DivideUp(pixels, part_pixels_),
+                 .channels = out,
+                 .channel_parts = 1};
+  const int64_t most = pixels * work_per_pixel_ / kMinTaskWork;
+  // A few tasks for each thread, for some finish late.
+  const int64_t wanted = std::min(int64_t{3} * threads, most);
+  if (threads == 1 || split.pixel_parts >= wanted) return split;
+  if (shape.groups == 1) {
+    // Each channel part gathers its pixels again, but reads only its weights.
+    split.channels =
+        RoundUp(DivideUp(out * split.pixel_parts, wanted), kChannelStep);
+    split.channel_parts = DivideUp(out, split.channels);
+  } else {
+    split.pixels = std::min(
+        split.pixels, RoundUp(DivideUp(pixels, wanted), kernels_.tile_rows));
+    split.pixel_parts = DivideUp(pixels, split.pixels);
+  }
+  return split;
+}
+
+void BinaryProduct::Run(const RunContext& run) const {
+  const int64_t pixels = pixels_per_item_ * run.batch();
+  const Split split = SplitRun(pixels, run.threads());
+  std::byte* workspace = static_cast<std::byte*>(run.workspace());
+  const uint64_t** inputs = reinterpret_cast<const uint64_t**>(workspace);
+  for (int64_t n = 0; n < plan_.groups[0].activation_bases; ++n) {
+    inputs[n] = run.input<uint64_t>(size_t(n));
+  }
+  float* y = bits_out_ ? nullptr : run.output<float>(0);
+  uint64_t* y_bits = bits_out_ ? run.output<uint64_t>(0) : nullptr;
+
+  const auto task = [&](int64_t index, uint32_t thread) {
+    const int64_t pixel = index / split.channel_parts * split.pixels;
+    const int64_t channel = index % split.channel_parts * split.channels;
+    const BconvPart part = {
+        .first_pixel = pixel,
+        .pixels = std::min(split.pixels, pixels - pixel),
+        .first_channel = channel,
+        .channels =
+            std::min(split.channels, plan_.shape.out_channels - channel)};
+    RunBconv(kernels_, plan_, part, inputs, y, y_bits,
+             workspace + pointers_bytes_ + thread * scratch_bytes_);
+  };
+  if (run.threads() == 1 || pixels * work_per_pixel_ < 2 * kMinTaskWork) {
+    for (int64_t index = 0; index < split.Tasks(); ++index) task(index, 0);
+    return;
+  }
+  run.ParallelFor(split.Tasks(), task);
+}
+
+}  // namespace bqengine::backends::cpu
