@@ -27,26 +27,37 @@ uint64_t Extract(const uint64_t* row, int64_t begin, int64_t count) {
   return bits & TailMask(count);
 }
 
-// Exact dot product of `k` activations, from bit `begin` of `a` on, with the
-// `k` weights of the row `w`. The four integer forms are derived by writing a
-// bipolar value as 2 * bit - 1.
-int32_t Dot(const BinaryFormat& format, const uint64_t* a, int64_t begin,
-            const uint64_t* w, int64_t k) {
-  int32_t differ = 0, both = 0, a_ones = 0, w_ones = 0;
+// Ones among the `k` bits combine(activation, weight), with activations from
+// bit `begin` of `a` on and the weights of the row `w`, a word at a time.
+template <typename Combine>
+int32_t CountOnes(const uint64_t* a, int64_t begin, const uint64_t* w,
+                  int64_t k, const Combine& combine) {
+  int32_t ones = 0;
   for (int64_t i = 0; i < k; i += kWordBits) {
     const uint64_t a_word = Extract(a, begin + i, std::min(k - i, kWordBits));
-    const uint64_t w_word = w[i / kWordBits];
-    differ += std::popcount(a_word ^ w_word);
-    both += std::popcount(a_word & w_word);
-    a_ones += std::popcount(a_word);
-    w_ones += std::popcount(w_word);
+    ones += std::popcount(combine(a_word, w[i / kWordBits]));
   }
+  return ones;
+}
+
+// Exact dot product of those activations and weights. The four integer forms
+// follow from writing a bipolar value as 2 * bit - 1.
+int32_t Dot(const BinaryFormat& format, const uint64_t* a, int64_t begin,
+            const uint64_t* w, int64_t k) {
+  const auto count = [&](const auto& combine) {
+    return CountOnes(a, begin, w, k, combine);
+  };
+  const auto differ = [](uint64_t x, uint64_t y) { return x ^ y; };
+  const auto both = [](uint64_t x, uint64_t y) { return x & y; };
+  const auto activation = [](uint64_t x, uint64_t /*y*/) { return x; };
+  const auto weight = [](uint64_t /*x*/, uint64_t y) { return y; };
+
   const bool a_bipolar = format.activations == Encoding::kBipolar;
   const bool w_bipolar = format.weights == Encoding::kBipolar;
-  if (a_bipolar && w_bipolar) return int32_t(k) - 2 * differ;
-  if (a_bipolar) return 2 * both - w_ones;
-  if (w_bipolar) return 2 * both - a_ones;
-  return both;
+  if (a_bipolar && w_bipolar) return int32_t(k) - 2 * count(differ);
+  if (a_bipolar) return 2 * count(both) - count(weight);
+  if (w_bipolar) return 2 * count(both) - count(activation);
+  return count(both);
 }
 
 // The same with `k` padded activations instead of stored ones.
