@@ -17,10 +17,9 @@
 #include "product-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace bqengine::kernels {
-namespace HWY_NAMESPACE {
-namespace {
+namespace bqengine::kernels::HWY_NAMESPACE {
 #if BQE_KERNEL_TARGET
+namespace {
 
 template <size_t... kV>
 HWY_INLINE void CopyRow(std::index_sequence<kV...>, const FloatVec* from,
@@ -124,10 +123,9 @@ const FloatProductKernels kTable = {
 };
 const FloatProductKernels* const kFloatProduct = &kTable;
 
-#endif  // BQE_KERNEL_TARGET
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace bqengine::kernels
+#endif  // BQE_KERNEL_TARGET
+}  // namespace bqengine::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE

@@ -17,13 +17,13 @@
 #include <cstdint>
 
 #include "kernels/shapes.h"
-#include "target_policy.h"
+#include "window_taps.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace bqengine::kernels {
-namespace HWY_NAMESPACE {
-namespace {
+namespace bqengine::kernels::HWY_NAMESPACE {
 #if BQE_KERNEL_TARGET
+namespace {
+
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Short runs are copied in steps of 4 floats and may write up to 3 too many.
@@ -99,27 +99,16 @@ HWY_INLINE void GatherPatches(const ConvShape& shape, int64_t group,
   const int64_t run = w.kernel_w * channels;
   const int64_t row_floats = w.in_w * shape.in_channels;
   const float* x_end = x + w.batch * w.in_h * row_floats;
-  int64_t ow = begin % w.out_w;
-  int64_t oh = begin / w.out_w % w.out_h;
-  int64_t n = begin / w.out_w / w.out_h;
-  for (int64_t row = 0; row < rows; ++row) {
-    const float* image = x + n * w.in_h * row_floats;
-    const int64_t first_h = oh * w.stride_h - w.pad_top;
-    const int64_t first_w = ow * w.stride_w - w.pad_left;
+  OutputPixel at(w, begin);
+  for (int64_t row = 0; row < rows; ++row, at.Next()) {
+    const float* image = x + at.n() * w.in_h * row_floats;
     for (int64_t kh = 0; kh < w.kernel_h; ++kh, patches += run) {
-      const int64_t ih = first_h + kh * w.dilation_h;
+      const int64_t ih = at.first_h() + kh * w.dilation_h;
       if (ih >= 0 && ih < w.in_h) {
         GatherKernelRow(shape, group * channels, image + ih * row_floats, x_end,
-                        first_w, patches);
+                        at.first_w(), patches);
       } else {
         ZeroRun(run, patches);
-      }
-    }
-    if (++ow == w.out_w) {
-      ow = 0;
-      if (++oh == w.out_h) {
-        oh = 0;
-        ++n;
       }
     }
   }
@@ -167,10 +156,9 @@ HWY_INLINE void ConvRows(const ConvShape& shape, int64_t begin, int64_t end,
   }
 }
 
-#endif  // BQE_KERNEL_TARGET
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace bqengine::kernels
+#endif  // BQE_KERNEL_TARGET
+}  // namespace bqengine::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #endif  // KERNELS_SRC_PATCHES_INL_H_

@@ -33,13 +33,11 @@
 #include <cstring>
 #include <utility>
 
-#include "target_policy.h"
-
 HWY_BEFORE_NAMESPACE();
-namespace bqengine::kernels {
-namespace HWY_NAMESPACE {
-namespace {
+namespace bqengine::kernels::HWY_NAMESPACE {
 #if BQE_KERNEL_TARGET
+namespace {
+
 namespace hn = hwy::HWY_NAMESPACE;
 
 using FloatTag = hn::ScalableTag<float>;
@@ -161,10 +159,9 @@ void Product(const Weights& weights, size_t rows, const float* x,
   }
 }
 
-#endif  // BQE_KERNEL_TARGET
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace bqengine::kernels
+#endif  // BQE_KERNEL_TARGET
+}  // namespace bqengine::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #endif  // KERNELS_SRC_PRODUCT_INL_H_

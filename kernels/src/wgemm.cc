@@ -17,10 +17,9 @@
 #include "product-inl.h"
 
 HWY_BEFORE_NAMESPACE();
-namespace bqengine::kernels {
-namespace HWY_NAMESPACE {
-namespace {
+namespace bqengine::kernels::HWY_NAMESPACE {
 #if BQE_KERNEL_TARGET
+namespace {
 
 // A lane holds 32 consecutive weights of its channel in a 32-bit word, the
 // first in the highest bit, so that the current weight is always the sign bit
@@ -293,10 +292,9 @@ const BinaryWeightProductKernels kTable = {
 };
 const BinaryWeightProductKernels* const kBinaryWeightProduct = &kTable;
 
-#endif  // BQE_KERNEL_TARGET
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace bqengine::kernels
+#endif  // BQE_KERNEL_TARGET
+}  // namespace bqengine::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
