@@ -1,0 +1,44 @@
+# Sourced by the scripts beside it: what to install from Debian, and how.
+# shellcheck shell=bash
+
+build_packages=(g++ cmake ninja-build libhwy-dev libtbb-dev nlohmann-json3-dev
+  libcli11-dev libfmt-dev libstb-dev zlib1g-dev libonnx-dev libprotobuf-dev
+  protobuf-compiler)
+test_packages=(libgtest-dev libbenchmark-dev binutils python3
+  python3-jsonschema)
+clang_packages=(clang-14)
+aarch64_packages=(g++-aarch64-linux-gnu qemu-user-static libhwy-dev:arm64
+  libtbb-dev:arm64 libfmt-dev:arm64 zlib1g-dev:arm64
+  libgtest-dev:arm64 libbenchmark-dev:arm64)
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# install PACKAGE... : installs those that are missing, and says which.
+install() {
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null |
+      grep -qx installed || missing+=("$package")
+  done
+  if [ ${#missing[@]} = 0 ]; then return; fi
+  echo "== Installing Debian packages: ${missing[*]}"
+  if ! command -v apt-get >/dev/null; then
+    echo "There is no apt-get here: install them by hand, and try again." >&2
+    return 1
+  fi
+  # A package list may be absent or older than what the mirror still has.
+  as_root apt-get -qq update
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+    --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
+}
+
+# Compiling our largest source takes about 1 GB.
+jobs() {
+  local cores memory_gb
+  cores=$(nproc)
+  memory_gb=$(awk '/MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)
+  [ "$memory_gb" -ge 1 ] || memory_gb=1
+  echo $((cores < memory_gb ? cores : memory_gb))
+}
