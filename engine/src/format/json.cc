@@ -302,13 +302,7 @@ size_t Cursor::Size() const {
   return 0;
 }
 
-std::vector<Cursor> Cursor::Items() const {
-  std::vector<Cursor> items;
-  const size_t size = Size();
-  items.reserve(size);
-  for (size_t i = 0; i < size; ++i) items.push_back(At(i));
-  return items;
-}
+ItemRange Cursor::Items() const { return ItemRange(*this, Size()); }
 
 Cursor Cursor::At(size_t index) const {
   return Child((*value_->As<Value::Array>())[index], std::to_string(index));

@@ -63,6 +63,7 @@ class Value {
 };
 
 class Cursor;
+class ItemRange;
 
 class Document {
  public:
@@ -107,9 +108,9 @@ class Cursor {
   Cursor operator[](std::string_view key) const;
   std::vector<std::pair<std::string, Cursor>> Members() const;
 
-  // Fail unless this is an array.
+  // Fail unless this is an array. Going over the items ends at an error.
   size_t Size() const;
-  std::vector<Cursor> Items() const;
+  ItemRange Items() const;
   // The place of an item, for Fail.
   Cursor At(size_t index) const;
 
@@ -133,6 +134,33 @@ class Cursor {
   const Value* value_;
   std::string path_;
   std::string owner_;
+};
+
+// For range-based loops over the items of an array. Cursors are made one by
+// one: all of a long array would take many times the memory of its text.
+class ItemRange {
+ public:
+  struct Iterator {
+    const Cursor* array;
+    size_t index;
+    Cursor operator*() const { return array->At(index); }
+    Iterator& operator++() {
+      ++index;
+      return *this;
+    }
+    bool operator!=(const Iterator& end) const {
+      return index != end.index && array->ok();
+    }
+  };
+
+  ItemRange(Cursor array, size_t size)
+      : array_(std::move(array)), size_(size) {}
+  Iterator begin() const { return {&array_, 0}; }
+  Iterator end() const { return {&array_, size_}; }
+
+ private:
+  Cursor array_;
+  size_t size_;
 };
 
 // Two-space indentation; arrays and objects without deeper structure stand on

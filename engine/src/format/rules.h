@@ -16,8 +16,8 @@ inline constexpr char kWeightsExtension[] = ".safetensors";
 inline constexpr char kMetadataKey[] = "__metadata__";  // no tensor's name
 inline constexpr char kHashPrefix[] = "fnv1a64:";
 
-// Graphs are small; what is large belongs into the other file. A parsed value
-// takes some 20 times its text's memory, so this also bounds memory.
+// Graphs are small; what is large belongs into the other file. Parsing takes up
+// to 30 times the text's memory, so this bounds memory and time as well.
 inline constexpr size_t kMaxJsonBytes = size_t{16} << 20;
 
 // Names end up in messages and in other programs' tables.
