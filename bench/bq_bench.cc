@@ -1,0 +1,153 @@
+// Microbenchmarks of the binary kernels, one thread: every shape of a file on
+// every instruction set of the machine. See bench/README.md.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <new>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/bconv.h"
+#include "kernels/targets.h"
+#include "measure.h"
+#include "roofs.h"
+#include "shapes.h"
+
+namespace bqengine::bench {
+namespace {
+
+using kernels::BconvPart;
+using kernels::BconvPlan;
+using kernels::BconvSpec;
+using kernels::Target;
+using kernels::WordsFor;
+
+struct AlignedDelete {
+  void operator()(std::byte* memory) const {
+    ::operator delete(memory, std::align_val_t(64));
+  }
+};
+using AlignedMemory = std::unique_ptr<std::byte, AlignedDelete>;
+
+AlignedMemory Allocate(uint64_t bytes) {
+  return AlignedMemory(
+      static_cast<std::byte*>(::operator new(bytes, std::align_val_t(64))));
+}
+
+// Packed rows of random bits, padding bits zero.
+std::vector<uint64_t> RandomRows(std::mt19937_64& random, int64_t rows,
+                                 int64_t bits) {
+  const int64_t words = WordsFor(bits);
+  std::vector<uint64_t> packed;
+  for (int64_t i = 0; i < rows * words; ++i) {
+    const bool last = i % words == words - 1;
+    packed.push_back(random() &
+                     (last ? kernels::TailMask(bits) : ~uint64_t{0}));
+  }
+  return packed;
+}
+
+std::vector<float> RandomFloats(std::mt19937_64& random, int64_t count) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// Sweeps the whole output in parts, as the cpu backend does on one thread. With
+// mul and add for each channel, or with a threshold.
+void Measure(benchmark::State& state, BconvSpec spec, Target target) {
+  std::mt19937_64 random(20250715);
+  const kernels::Window& w = spec.shape.window;
+  const int64_t in = spec.shape.in_channels, out = spec.shape.out_channels;
+  const int64_t pixels = w.batch * w.out_h * w.out_w;
+  const int64_t taps = w.kernel_h * w.kernel_w;
+  const std::vector<uint64_t> x =
+      RandomRows(random, w.batch * w.in_h * w.in_w, in);
+  const std::vector<uint64_t> weight = RandomRows(random, out * taps, in);
+  const std::vector<float> mul = RandomFloats(random, out);
+  const std::vector<float> add = RandomFloats(random, out);
+  spec.epilogue.mul = mul.data();
+  spec.epilogue.mul_stride = 1;
+  spec.epilogue.add = add.data();
+  spec.epilogue.add_stride = 1;
+
+  const kernels::BgemmKernels& kernels = *kernels::GetBgemmKernels(target);
+  const AlignedMemory memory = Allocate(BconvPlanBytes(kernels, spec));
+  const BconvPlan plan =
+      MakeBconvPlan(kernels, spec, weight.data(), memory.get());
+  const int64_t part_pixels = BconvPartPixels(kernels, plan);
+  const AlignedMemory scratch = Allocate(BconvScratchBytes(plan, part_pixels));
+  std::vector<float> y(size_t(spec.bits_out ? 0 : pixels * out));
+  std::vector<uint64_t> y_bits(
+      size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
+  const uint64_t* const inputs[] = {x.data()};
+
+  MeasureAgainstRoofs(
+      state, *GetRoofs(target), double(pixels) * double(out * taps * in),
+      int64_t((x.size() + weight.size()) * sizeof(uint64_t)), [&] {
+        for (int64_t first = 0; first < pixels; first += part_pixels) {
+          const BconvPart part = {
+              .first_pixel = first,
+              .pixels = std::min(part_pixels, pixels - first),
+              .first_channel = 0,
+              .channels = out};
+          RunBconv(kernels, plan, part, inputs,
+                   spec.bits_out ? nullptr : y.data(),
+                   spec.bits_out ? y_bits.data() : nullptr, scratch.get());
+        }
+        benchmark::DoNotOptimize(y.data());
+        benchmark::DoNotOptimize(y_bits.data());
+        benchmark::ClobberMemory();
+      });
+}
+
+void RegisterAll(const std::vector<BenchmarkShape>& shapes) {
+  for (const BenchmarkShape& shape : shapes) {
+    for (Target target : kernels::CompiledTargets()) {
+      if (!kernels::IsUsable(target)) continue;
+      const std::string name = shape.name + "/" + kernels::TargetName(target);
+      benchmark::RegisterBenchmark(name.c_str(), [spec = shape.spec, target](
+                                                     benchmark::State& state) {
+        Measure(state, spec, target);
+      })->Unit(benchmark::kMicrosecond);
+    }
+  }
+}
+
+// Takes --shapes=FILE out of the arguments.
+std::string ShapesFile(int& argc, char** argv) {
+  constexpr std::string_view kFlag = "--shapes=";
+  std::string path = BQE_BENCH_SHAPES;
+  const auto is_flag = [&](std::string_view argument) {
+    if (!argument.starts_with(kFlag)) return false;
+    path = argument.substr(kFlag.size());
+    return true;
+  };
+  argc = int(std::remove_if(argv + 1, argv + argc, is_flag) - argv);
+  return path;
+}
+
+}  // namespace
+}  // namespace bqengine::bench
+
+int main(int argc, char** argv) {
+  const std::string path = bqengine::bench::ShapesFile(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  try {
+    bqengine::bench::RegisterAll(bqengine::bench::ReadShapes(path));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bq-bench: %s\n", error.what());
+    return 2;
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+  return 0;
+}

@@ -1,0 +1,99 @@
+#include "roofs.h"
+
+#include <cstdint>
+
+#include "target_policy.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "roofs.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "bgemm_tile-inl.h"
+
+// Where results go, so that the compiler has to compute them.
+#if HWY_ONCE
+namespace bqengine::bench {
+alignas(64) uint32_t roof_sink[16];
+}  // namespace bqengine::bench
+#else
+namespace bqengine::bench {
+extern uint32_t roof_sink[16];
+}  // namespace bqengine::bench
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace bqengine::kernels::HWY_NAMESPACE {
+#if BQE_KERNEL_TARGET
+namespace {
+
+// Eight chains: each step of a chain waits for the one before, but eight of
+// them take longer to issue than one takes to finish. The loop is unrolled, for
+// its own instructions would take the counters' ports.
+HWY_ATTR void CountRoof(int64_t steps) {
+  constexpr int kUnroll = 8;
+  const D32 d;
+  const BitCounts counter;
+  const V32 w = hn::LoadU(d, bench::roof_sink);
+  V32 c0 = w, c1 = hn::Add(w, c0), c2 = hn::Add(w, c1), c3 = hn::Add(w, c2);
+  V32 c4 = hn::Add(w, c3), c5 = hn::Add(w, c4), c6 = hn::Add(w, c5);
+  V32 c7 = hn::Add(w, c6);
+  const auto step = [&](V32& c) HWY_ATTR { c = counter.Add(hn::Xor(c, w), c); };
+  for (; steps > 0; steps -= kUnroll) {
+    HWY_UNROLL(kUnroll)
+    for (int i = 0; i < kUnroll; ++i) {
+      step(c0), step(c1), step(c2), step(c3);
+      step(c4), step(c5), step(c6), step(c7);
+    }
+  }
+  c0 = hn::Xor(hn::Xor(c0, c1), hn::Xor(c2, c3));
+  c4 = hn::Xor(hn::Xor(c4, c5), hn::Xor(c6, c7));
+  hn::StoreU(hn::Xor(c0, c4), d, bench::roof_sink);
+}
+
+HWY_ATTR void ReadRoof(const uint8_t* memory, int64_t bytes) {
+  const D32 d;
+  const int64_t lanes = int64_t(hn::Lanes(d));
+  const uint32_t* from = reinterpret_cast<const uint32_t*>(memory);
+  const uint32_t* end = from + bytes / int64_t{sizeof(uint32_t)};
+  V32 c0 = hn::Zero(d), c1 = c0, c2 = c0, c3 = c0;
+  for (; from < end; from += 8 * lanes) {
+    c0 = hn::Xor(hn::Xor(c0, hn::Load(d, from)), hn::Load(d, from + lanes));
+    c1 = hn::Xor(hn::Xor(c1, hn::Load(d, from + 2 * lanes)),
+                 hn::Load(d, from + 3 * lanes));
+    c2 = hn::Xor(hn::Xor(c2, hn::Load(d, from + 4 * lanes)),
+                 hn::Load(d, from + 5 * lanes));
+    c3 = hn::Xor(hn::Xor(c3, hn::Load(d, from + 6 * lanes)),
+                 hn::Load(d, from + 7 * lanes));
+  }
+  hn::StoreU(hn::Xor(hn::Xor(c0, c1), hn::Xor(c2, c3)), d, bench::roof_sink);
+}
+
+}  // namespace
+
+constexpr bench::Roofs kRoofs = {
+    .count = CountRoof,
+    .binmacs_per_step = 8 * 32 * int64_t(HWY_LANES(uint32_t)),
+    .read = ReadRoof,
+};
+constexpr const bench::Roofs* kRoofsOfTarget = &kRoofs;
+
+#endif  // BQE_KERNEL_TARGET
+}  // namespace bqengine::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace bqengine::kernels {
+namespace {
+const bench::Roofs* Select(Target target) {
+  return BQE_SELECT_TARGET(target, kRoofsOfTarget);
+}
+}  // namespace
+}  // namespace bqengine::kernels
+
+namespace bqengine::bench {
+const Roofs* GetRoofs(kernels::Target target) {
+  return kernels::Select(target);
+}
+}  // namespace bqengine::bench
+#endif  // HWY_ONCE

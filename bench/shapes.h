@@ -1,0 +1,22 @@
+// The shapes to measure, from a text file (bench/shapes/).
+#ifndef BENCH_SHAPES_H_
+#define BENCH_SHAPES_H_
+
+#include <string>
+#include <vector>
+
+#include "kernels/bconv.h"
+
+namespace bqengine::bench {
+
+struct BenchmarkShape {
+  std::string name;  // "bgemm/784x256x2304"
+  kernels::BconvSpec spec;
+};
+
+// Throws std::runtime_error with file and line.
+std::vector<BenchmarkShape> ReadShapes(const std::string& path);
+
+}  // namespace bqengine::bench
+
+#endif  // BENCH_SHAPES_H_
