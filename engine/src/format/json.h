@@ -169,6 +169,9 @@ std::string Pretty(const Value& value);
 // Without any space.
 std::string Compact(const Value& value);
 
+// A string as JSON, in double quotes. Bytes that are not UTF-8 are replaced.
+std::string StringText(const std::string& text);
+
 bool IsValidUtf8(const std::string& text);
 
 // For messages: `text` in single quotes, on one line, cut if very long.

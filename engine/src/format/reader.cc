@@ -1,7 +1,6 @@
 // ReadGraph: model.json and its weights file to a Graph. Everything that the
 // format itself demands is checked here, with a JSON path; what the ops demand
 // is checked by InferShapes afterwards.
-#include <bit>
 #include <filesystem>
 #include <map>
 #include <new>

@@ -2,10 +2,10 @@
 // refuses what ReadGraph would refuse, before it touches the disk.
 #include <cmath>
 #include <filesystem>
-#include <limits>
 #include <map>
 #include <new>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
