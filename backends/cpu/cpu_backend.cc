@@ -5,6 +5,7 @@
 
 #include "binary_ops.h"
 #include "builtin_backends.h"
+#include "float_ops.h"
 
 namespace bqengine::backends::cpu {
 namespace {
@@ -20,6 +21,24 @@ constexpr Op kOps[] = {
     {"BinaryConv", CompileBinaryConv},
     {"BinaryGemm", CompileBinaryGemm},
     {"BinaryMaxPool", CompileBinaryMaxPool},
+
+    {"BinaryWeightConv", CompileBinaryWeightConv},
+    {"BinaryWeightGemm", CompileBinaryWeightGemm},
+    {"Conv", CompileConv},
+    {"Gemm", CompileGemm},
+
+    {"Add", CompileAdd},
+    {"BatchNormalization", CompileBatchNormalization},
+    {"Clip", CompileClip},
+    {"Floor", CompileFloor},
+    {"Mul", CompileMul},
+    {"PRelu", CompilePRelu},
+    {"Relu", CompileRelu},
+    {"Softmax", CompileSoftmax},
+
+    {"AveragePool", CompileAveragePool},
+    {"GlobalAveragePool", CompileGlobalAveragePool},
+    {"MaxPool", CompileMaxPool},
 };
 
 const Op* FindOp(std::string_view name) {
