@@ -39,8 +39,10 @@ HWY_ATTR void RunTile(const BgemmPlan& plan, const BgemmRows& rows,
   }
   alignas(64) float sums[kMaxCount];
   alignas(64) float totals[kMaxCount];
-  for (int64_t n = 0; n < plan.activation_bases; ++n) {
-    for (int64_t m = 0; m < plan.weight_bases; ++m) {
+  int64_t n = 0;
+  do {  // at least one base of each kind: GCC warns of unset sums otherwise
+    int64_t m = 0;
+    do {
       CountTile<Op, kRows, kVectors>(
           rows.activations[n] + first_byte, rows.row_bytes,
           plan.weights + m * plan.weight_base_pitch + block, plan.steps,
@@ -48,11 +50,11 @@ HWY_ATTR void RunTile(const BgemmPlan& plan, const BgemmRows& rows,
       for (int i = 0; i < kRows; ++i) {
         output.AddWeightBase<Op, kVectors>(i, m, counts, sums);
       }
-    }
+    } while (++m < plan.weight_bases);
     for (int i = 0; i < kRows; ++i) {
       output.AddActivationBase<kVectors>(i, n, sums, totals);
     }
-  }
+  } while (++n < plan.activation_bases);
   for (int i = 0; i < kRows; ++i) {
     output.FinishTotals<kVectors>(i, totals);
   }

@@ -136,7 +136,8 @@ struct BinaryWeights {
 
     FloatVec total[sizeof...(kR)][kVectors];
     FloatVec acc[sizeof...(kR)][kVectors];
-    for (size_t m = 0, row = 2; m < weight_bases; ++m) {
+    size_t m = 0, row = 2;
+    do {  // at least one base: GCC warns of an unset total otherwise
       const FloatVec alpha[] = {hn::BitCast(d, load(kV, row))...};
       ++row;
       (ZeroRow(vectors, acc[kR]), ...);
@@ -150,7 +151,7 @@ struct BinaryWeights {
       } else {
         (AddScaledRow(vectors, alpha, acc[kR], total[kR]), ...);
       }
-    }
+    } while (++m < weight_bases);
     const FloatVec mul[] = {hn::BitCast(d, load(kV, 0))...};
     const FloatVec add[] = {hn::BitCast(d, load(kV, 1))...};
     (AffineRow(vectors, mul, add, total[kR]), ...);
