@@ -42,7 +42,7 @@ class OnnxFile {
                  const std::string& domain = "");
 
   std::string Bytes() const;
-  onnx::ModelProto& proto() { return proto_; }
+  const onnx::ModelProto& proto() const { return proto_; }
 
  private:
   onnx::ModelProto proto_;

@@ -145,8 +145,8 @@ void Converter::TwoActivations(const SourceNode& node) {
                                    ShapeText(a.shape), ShapeText(b.shape)));
   }
   if (a.perm != b.perm || a.logical != b.logical) {
-    a = builder_.ToOrder(a, IdentityPerm(a.shape.size()));
-    b = builder_.ToOrder(b, IdentityPerm(b.shape.size()));
+    a = builder_.ToOrder(a, ChannelsLastPerm(a.shape.size()));
+    b = builder_.ToOrder(b, ChannelsLastPerm(b.shape.size()));
   }
   if (node.op == "Sub") {
     b = WithConstant("Mul", b, Array::Floats({}, {-1.0f}),
