@@ -8,7 +8,8 @@
 // - Weights of convolutions are [out, kernel_h, kernel_w, in / group]; of
 //   matrix products [out, in]. Binary weights have one more dimension in front,
 //   the number of bases (1 unless it is an ABC-Net).
-// - Bits: kBipolar holds {-1,+1} and kUnipolar {0,1}; bit 1 is the larger value.
+// - Bits: kBipolar holds {-1,+1} and kUnipolar {0,1}; bit 1 is the larger
+// value.
 //   The innermost dimension is packed, 64 elements to a little-endian uint64_t,
 //   lowest bit first, unused high bits zero; each innermost row starts a word.
 // - sign(0) = +1; NaN compares false, so it binarizes to the smaller value.
@@ -26,6 +27,7 @@
 #include <variant>
 #include <vector>
 
+#include "bqengine/export.h"
 #include "bqengine/status.h"
 
 namespace bqengine {
@@ -33,7 +35,7 @@ namespace bqengine {
 enum class DataType { kFloat32 = 1, kBipolar = 2, kUnipolar = 3 };
 
 // "float32", "bipolar", "unipolar": as in model files.
-const char* DataTypeName(DataType type);
+BQENGINE_API const char* DataTypeName(DataType type);
 
 using Shape = std::vector<int64_t>;
 inline constexpr int64_t kBatch = -1;
@@ -46,13 +48,15 @@ struct TensorInfo {
 
 // Number of elements, and of bytes in the layout above. kBatch counts as
 // `batch`. kInvalidModel if a dimension is < 1 or the count overflows int64_t.
-Result<int64_t> ElementCount(const Shape& shape, int64_t batch = 1);
-Result<int64_t> ByteCount(const TensorInfo& info, int64_t batch = 1);
+BQENGINE_API Result<int64_t> ElementCount(const Shape& shape,
+                                          int64_t batch = 1);
+BQENGINE_API Result<int64_t> ByteCount(const TensorInfo& info,
+                                       int64_t batch = 1);
 
 // A tensor whose value belongs to the network. The data is shared and never
 // changes; copies are cheap. A constant without data (data() == nullptr) stands
 // in an architecture, which is a graph that has yet to be trained.
-class Constant {
+class BQENGINE_API Constant {
  public:
   Constant() = default;
 
@@ -134,7 +138,8 @@ struct Graph {
 // Types and shapes of all activations by tensor name, after checking the whole
 // graph: names, ops, attributes, constants, shapes, cycles. An error names the
 // node and its path in the model file ("/nodes/3/attributes/strides").
-Result<std::map<std::string, TensorInfo>> InferShapes(const Graph& graph);
+BQENGINE_API Result<std::map<std::string, TensorInfo>> InferShapes(
+    const Graph& graph);
 
 }  // namespace bqengine
 

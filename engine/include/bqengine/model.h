@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "bqengine/export.h"
 #include "bqengine/graph.h"
 #include "bqengine/status.h"
 
@@ -13,7 +14,7 @@ namespace bqengine {
 // A handle to an immutable model; copies share it. Safe to use from any number
 // of threads; any number of sessions may run one model at once and share its
 // packed weights.
-class Model {
+class BQENGINE_API Model {
  public:
   // Reads model.json, and the .safetensors file that it names from the same
   // folder (memory-mapped: do not change it while the model is in use).
@@ -44,18 +45,18 @@ class Model {
 
 // Reads a model file without requiring weights: also an architecture. Checked
 // as by Load.
-Result<Graph> ReadGraph(const std::string& path);
+BQENGINE_API Result<Graph> ReadGraph(const std::string& path);
 
 // Writes `path` (JSON) and, if any constant has data too large to stand inline,
 // a .safetensors file beside it with the same stem. The same graph gives the
 // same bytes. Both files are written under temporary names and renamed at the
 // end, weights first: a failure leaves what was there before.
-Status WriteGraph(const Graph& graph, const std::string& path);
+BQENGINE_API Status WriteGraph(const Graph& graph, const std::string& path);
 
 // Applies the passes that make a graph faster without changing what it means
 // (engine/README.md, "Passes"). A session does this by itself; tools that write
 // models do it to store the result.
-Result<Graph> OptimizeGraph(const Graph& graph);
+BQENGINE_API Result<Graph> OptimizeGraph(const Graph& graph);
 
 }  // namespace bqengine
 

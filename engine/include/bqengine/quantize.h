@@ -22,6 +22,7 @@
 #include <span>
 #include <vector>
 
+#include "bqengine/export.h"
 #include "bqengine/graph.h"
 #include "bqengine/status.h"
 
@@ -35,22 +36,25 @@ namespace bqengine::quantize {
 // BinaryNet, arXiv:1602.02830), {0,1} for kUnipolar. As many values as x has.
 // x may hold NaN, which becomes the smaller value, and infinities; the
 // threshold may be infinite but not NaN.
-Result<std::vector<float>> Binarize(std::span<const float> x, float threshold,
-                                    DataType encoding);
+BQENGINE_API Result<std::vector<float>> Binarize(std::span<const float> x,
+                                                 float threshold,
+                                                 DataType encoding);
 
 // The same, packed: a constant of type `encoding` and the given shape, which
 // must have x.size() elements.
-Result<Constant> BinarizeToBits(std::span<const float> x, const Shape& shape,
-                                float threshold, DataType encoding);
+BQENGINE_API Result<Constant> BinarizeToBits(std::span<const float> x,
+                                             const Shape& shape,
+                                             float threshold,
+                                             DataType encoding);
 
 // The values of packed bits: {-1,+1} or {0,1}, by the type of `bits`.
-Result<std::vector<float>> Unpack(const Constant& bits);
+BQENGINE_API Result<std::vector<float>> Unpack(const Constant& bits);
 
 // Unipolar layers have one scale and one shift: O = alpha * O_b + beta, element
 // by element, where O_b is what the {0,1} weights leave of the activations.
 // Each operation is rounded by itself, as when a network runs.
-Result<std::vector<float>> ScaleAndShift(std::span<const float> o_b,
-                                         float alpha, float beta);
+BQENGINE_API Result<std::vector<float>> ScaleAndShift(
+    std::span<const float> o_b, float alpha, float beta);
 
 // -------------------------------------------------------- binary weights,
 // scaled
@@ -67,7 +71,7 @@ struct Weights {
 // mean of abs(W[o, ...]), which minimizes the sum of squares of
 // W[o, ...] - alpha[o] * sign(W[o, ...]). W is [O, ...] with two dimensions at
 // least; M is 1.
-Result<Weights> Bwn(std::span<const float> w, const Shape& shape);
+BQENGINE_API Result<Weights> Bwn(std::span<const float> w, const Shape& shape);
 
 // What shares one set of scales, and one mean and standard deviation.
 enum class Scope {
@@ -82,17 +86,18 @@ enum class Scope {
 // them. Bases that others already span, as when all weights are equal or two
 // shifts are close, get alpha 0. W is [O, ...] with two dimensions at least.
 inline constexpr int64_t kMaxBases = 64;
-Result<Weights> AbcNet(std::span<const float> w, const Shape& shape,
-                       std::span<const float> shifts, Scope scope);
+BQENGINE_API Result<Weights> AbcNet(std::span<const float> w,
+                                    const Shape& shape,
+                                    std::span<const float> shifts, Scope scope);
 
 // The paper's fixed shifts, u_m = -1 + 2 * (m - 1) / (M - 1) for m = 1 .. M,
 // evenly spaced from -1 to 1; 0 for M = 1. Empty if `bases` is not in
 // [1, kMaxBases].
-std::vector<float> AbcNetShifts(int64_t bases);
+BQENGINE_API std::vector<float> AbcNetShifts(int64_t bases);
 
 // sum_m alpha[m, o] * weight[m, o, ...]: the float weights, [O, ...], that the
 // bits stand for. Also for unipolar weights.
-Result<std::vector<float>> Reconstruct(const Weights& weights);
+BQENGINE_API Result<std::vector<float>> Reconstruct(const Weights& weights);
 
 // ------------------------------------------------------------------------
 // error
@@ -105,8 +110,8 @@ struct Error {
 };
 
 // `x` and `quantized` must be of one size.
-Result<Error> MeasureError(std::span<const float> x,
-                           std::span<const float> quantized);
+BQENGINE_API Result<Error> MeasureError(std::span<const float> x,
+                                        std::span<const float> quantized);
 
 }  // namespace bqengine::quantize
 

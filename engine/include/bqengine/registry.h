@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bqengine/export.h"
 #include "bqengine/status.h"
 
 namespace bqengine {
@@ -18,7 +19,7 @@ struct BackendInfo {
 };
 
 // All known backends, best score first. Thread-safe.
-std::vector<BackendInfo> ListBackends();
+BQENGINE_API std::vector<BackendInfo> ListBackends();
 
 // Loads a backend from a shared library (see backend.h) and adds it to the
 // process for good: libraries are never unloaded. Sessions that exist already
@@ -26,14 +27,14 @@ std::vector<BackendInfo> ListBackends();
 // kNotFound, kInvalidArgument (not a plug-in, or of another ABI version),
 // kUnsupported (cannot run on this machine). Thread-safe; loading a path again
 // does nothing.
-Status LoadPlugin(const std::string& path);
+BQENGINE_API Status LoadPlugin(const std::string& path);
 
 enum class LogLevel { kInfo, kWarning, kError };
 using LogHandler = void (*)(LogLevel level, const char* message);
 
 // Where messages of plug-ins go; null, the default, drops them: the library
 // itself prints nothing. The handler is called from any thread.
-void SetLogHandler(LogHandler handler);
+BQENGINE_API void SetLogHandler(LogHandler handler);
 
 }  // namespace bqengine
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bqengine/export.h"
 #include "bqengine/model.h"
 #include "bqengine/status.h"
 
@@ -56,7 +57,7 @@ struct NodeProfile {
   std::string op = {};
   std::string backend = {};
   std::string output_shape = {};  // "1x28x28x32"
-  double macs = 0;        // multiply-adds in the last run; 0 if not a product
+  double macs = 0;  // multiply-adds in the last run; 0 if not a product
   double last_start_us = 0;  // from the start of the last run
   double last_us = 0;        // in the last run
   double total_us = 0;       // over all runs
@@ -65,7 +66,7 @@ struct NodeProfile {
 
 // Owns the memory of a run. A session may be used by one thread at a time;
 // make one per thread, they share the weights. It keeps its model alive.
-class Session {
+class BQENGINE_API Session {
  public:
   // kInvalidArgument for a bad option or unknown backend, kUnsupported if a
   // node fits no backend, kOutOfMemory.

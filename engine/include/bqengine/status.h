@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "bqengine/export.h"
+
 namespace bqengine {
 
 enum class StatusCode {
@@ -18,11 +20,11 @@ enum class StatusCode {
   kIo,               // the operating system refused to read or write
   kUnsupported,      // correct, but no backend can run it
   kOutOfMemory,
-  kInternal,         // a defect of bqengine or of a plug-in
+  kInternal,  // a defect of bqengine or of a plug-in
 };
 
 // The name of a code as in the enumeration, without the k: "InvalidModel".
-const char* StatusCodeName(StatusCode code);
+BQENGINE_API const char* StatusCodeName(StatusCode code);
 
 class [[nodiscard]] Status {
  public:
