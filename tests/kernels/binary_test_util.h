@@ -1,23 +1,21 @@
-// What the tests of the SIMD binary kernels share: usable targets, guarded
-// buffers, random operands and epilogues, and a product run both ways.
+// What the tests of the SIMD binary kernels share: random operands and
+// epilogues, and a product run both ways.
 #ifndef TESTS_KERNELS_BINARY_TEST_UTIL_H_
 #define TESTS_KERNELS_BINARY_TEST_UTIL_H_
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <memory>
-#include <new>
 #include <random>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "kernel_test_util.h"
 #include "kernels/bconv.h"
 #include "kernels/epilogue.h"
 #include "kernels/reference.h"
@@ -25,71 +23,6 @@
 #include "kernels/targets.h"
 
 namespace bqengine::kernels {
-
-inline std::vector<Target> UsableTargets() {
-  std::vector<Target> targets;
-  for (Target target : CompiledTargets()) {
-    if (IsUsable(target)) targets.push_back(target);
-  }
-  return targets;
-}
-
-// Names of parametrised tests: letters, digits and underscores only.
-inline std::string TargetTestName(const testing::TestParamInfo<Target>& info) {
-  std::string name = TargetName(info.param);
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-using Random = std::mt19937_64;
-
-inline int64_t Uniform(Random& random, int64_t low, int64_t high) {
-  return std::uniform_int_distribution<int64_t>(low, high)(random);
-}
-inline bool OneIn(Random& random, int64_t n) {
-  return Uniform(random, 1, n) == 1;
-}
-
-// An array aligned to a cache line, with guard bytes before and behind it and
-// junk inside, so that a kernel that writes too much, or relies on what it
-// finds, is seen.
-template <typename T>
-class Guarded {
- public:
-  explicit Guarded(int64_t count) : count_(size_t(count)) {
-    memory_.reset(static_cast<uint8_t*>(
-        ::operator new(Bytes() + 2 * kGuard, std::align_val_t(64))));
-    std::memset(memory_.get(), kJunk, Bytes() + 2 * kGuard);
-  }
-  T* data() { return reinterpret_cast<T*>(memory_.get() + kGuard); }
-  const T* data() const {
-    return reinterpret_cast<const T*>(memory_.get() + kGuard);
-  }
-  size_t size() const { return count_; }
-  T& operator[](size_t i) { return data()[i]; }
-  const T& operator[](size_t i) const { return data()[i]; }
-
-  bool GuardsIntact() const {
-    for (size_t i = 0; i < kGuard; ++i) {
-      if (memory_[i] != kJunk || memory_[kGuard + Bytes() + i] != kJunk) {
-        return false;
-      }
-    }
-    return true;
-  }
-
- private:
-  static constexpr size_t kGuard = 256;
-  static constexpr uint8_t kJunk = 0xA5;
-  struct Free {
-    void operator()(uint8_t* memory) const {
-      ::operator delete(memory, std::align_val_t(64));
-    }
-  };
-  size_t Bytes() const { return count_ * sizeof(T); }
-  size_t count_;
-  std::unique_ptr<uint8_t[], Free> memory_;
-};
 
 // Packed rows with cleared padding bits.
 inline std::vector<uint64_t> RandomRows(Random& random, int64_t rows,
@@ -186,26 +119,6 @@ inline std::string Describe(const BconvSpec& spec) {
        << (e.beta ? " beta" : "") << (e.mul ? " mul" : "")
        << (e.add ? " add" : "") << (e.threshold ? " threshold" : "");
   return text.str();
-}
-
-// Every bit the same; a NaN only has to be a NaN.
-inline bool SameFloat(float a, float b) {
-  return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b) ||
-         (std::isnan(a) && std::isnan(b));
-}
-
-template <typename T>
-void ExpectSame(const Guarded<T>& got, const std::vector<T>& want) {
-  ASSERT_EQ(got.size(), want.size());
-  for (size_t i = 0; i < want.size(); ++i) {
-    if constexpr (std::is_same_v<T, float>) {
-      ASSERT_TRUE(SameFloat(got[i], want[i]))
-          << "at " << i << ": " << got[i] << ", not " << want[i];
-    } else {
-      ASSERT_EQ(got[i], want[i]) << "at word " << i;
-    }
-  }
-  EXPECT_TRUE(got.GuardsIntact());
 }
 
 // The output rectangles of a convolution, of random sizes, in random order.
