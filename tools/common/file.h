@@ -1,0 +1,52 @@
+// Whole files in and out, with errors that name the file.
+#ifndef BQENGINE_TOOLS_COMMON_FILE_H_
+#define BQENGINE_TOOLS_COMMON_FILE_H_
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bqengine/status.h"
+
+namespace bqengine::tools {
+
+// More than any file these tools have a use for; what is larger, or endless
+// (/dev/zero), is an error and not a full memory.
+inline constexpr uint64_t kMaxFileBytes = uint64_t{4} << 30;
+
+// "PATH: WHAT", the form of all errors about files. The messages of the
+// operating system come from errno.
+Status FileError(StatusCode code, const std::string& path,
+                 std::string_view what);
+Status SystemError(const std::string& path, std::string_view doing);
+
+// Success if `path` can be opened for reading and is not a directory.
+Status CheckReadable(const std::string& path);
+
+// The whole of a file, or of a pipe until it ends. kNotFound if there is none,
+// kInvalidArgument for a directory or more than `max_bytes`, else kIo.
+Result<std::vector<uint8_t>> ReadFile(const std::string& path,
+                                      uint64_t max_bytes = kMaxFileBytes);
+
+// The first `count` bytes of a file, fewer if it is shorter. A pipe loses them.
+Result<std::vector<uint8_t>> ReadStart(const std::string& path, size_t count);
+
+// Takes bytes that go into a file; false ends the writing.
+using ByteSink = std::function<bool(const void* data, size_t bytes)>;
+
+// Makes `path` hold what `write` puts into its sink. The bytes go to a
+// temporary file in the same folder, which takes the name in the end: a failure
+// leaves what was there before. What is not a regular file (/dev/null, a pipe)
+// is written to directly. `write` passes on the sink's false by returning
+// false.
+Status WriteFile(const std::string& path,
+                 const std::function<bool(const ByteSink&)>& write);
+Status WriteFile(const std::string& path, std::span<const uint8_t> bytes);
+Status WriteFile(const std::string& path, std::string_view text);
+
+}  // namespace bqengine::tools
+
+#endif  // BQENGINE_TOOLS_COMMON_FILE_H_

@@ -1,0 +1,44 @@
+#include "common/progress.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "common/terminal.h"
+
+namespace bqengine::tools {
+
+Progress::Progress(std::string label, int64_t total)
+    : label_(std::move(label)),
+      total_(std::max<int64_t>(total, 1)),
+      terminal_(IsTerminal(STDERR_FILENO)),
+      next_(Clock::now() + std::chrono::seconds(2)) {}
+
+Progress::~Progress() {
+  if (drawn_) fmt::print(stderr, "\r\x1b[K");
+}
+
+void Progress::Update(int64_t done) {
+  if (!terminal_ || Clock::now() < next_) return;
+  next_ = Clock::now() + std::chrono::milliseconds(100);
+  drawn_ = true;
+
+  const std::string text = fmt::format("{} {}/{} ", label_, done, total_);
+  // The last column stays free: some terminals wrap when it is filled.
+  const int room =
+      TerminalWidth(STDERR_FILENO, 80) - 3 - static_cast<int>(text.size());
+  std::string bar;
+  if (room >= 8) {
+    const int width = std::min(room, 40);
+    const int full = static_cast<int>(done * width / total_);
+    bar = fmt::format("[{:-<{}}]", std::string(static_cast<size_t>(full), '#'),
+                      width);
+  }
+  fmt::print(stderr, "\r{}{}\x1b[K", text, bar);
+  std::fflush(stderr);
+}
+
+}  // namespace bqengine::tools
