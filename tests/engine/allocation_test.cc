@@ -101,12 +101,15 @@ Model EveryKindOfLayer() {
   return *std::move(model);
 }
 
-class Allocation : public ::testing::TestWithParam<int> {};
+class Allocation
+    : public ::testing::TestWithParam<std::pair<std::string, int>> {};
 
 TEST_P(Allocation, RunAllocatesNothing) {
   auto session =
-      Session::Create(EveryKindOfLayer(),
-                      {.threads = GetParam(), .max_batch = 2, .profile = true});
+      Session::Create(EveryKindOfLayer(), {.threads = GetParam().second,
+                                           .max_batch = 2,
+                                           .backend = GetParam().first,
+                                           .profile = true});
   ASSERT_TRUE(session.ok()) << session.status().message();
   const std::vector<float> input(2 * 16 * 16 * 3, 0.5f);
   std::vector<float> output(20);
@@ -121,7 +124,11 @@ TEST_P(Allocation, RunAllocatesNothing) {
   EXPECT_EQ(g_allocations.load(), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, Allocation, ::testing::Values(1, 2));
+using BackendAndThreads = std::pair<std::string, int>;
+INSTANTIATE_TEST_SUITE_P(Backends, Allocation,
+                         ::testing::Values(BackendAndThreads("reference", 1),
+                                           BackendAndThreads("", 1),
+                                           BackendAndThreads("", 2)));
 
 TEST(Allocation, TheCounterCounts) {
   g_allocations = 0;

@@ -13,20 +13,17 @@ Status InvalidModel(std::string message) {
   return Status(StatusCode::kInvalidModel, std::move(message));
 }
 
-// Product of dims[0, rank), each replaced by `batch` where it is kBatch.
-Result<int64_t> Product(const Shape& shape, size_t rank, int64_t batch) {
-  int64_t count = 1;
-  for (size_t i = 0; i < rank; ++i) {
-    const int64_t dim = shape[i] == kBatch ? batch : shape[i];
-    if (dim < 1) {
-      return InvalidModel("a dimension of " + std::to_string(dim) +
-                          " is less than 1");
-    }
-    if (__builtin_mul_overflow(count, dim, &count)) {
-      return InvalidModel("the shape has more than 2^63 elements");
-    }
+// Multiplies `*count` by a dimension, which may be the batch.
+Status Multiply(int64_t dim, int64_t batch, int64_t* count) {
+  if (dim == kBatch) dim = batch;
+  if (dim < 1) {
+    return InvalidModel("a dimension of " + std::to_string(dim) +
+                        " is less than 1");
   }
-  return count;
+  if (__builtin_mul_overflow(*count, dim, count)) {
+    return InvalidModel("the shape has more than 2^63 elements or bytes");
+  }
+  return Status();
 }
 
 template <typename T>
@@ -52,25 +49,27 @@ const char* DataTypeName(DataType type) {
 }
 
 Result<int64_t> ElementCount(const Shape& shape, int64_t batch) {
-  return Product(shape, shape.size(), batch);
+  int64_t count = 1;
+  for (int64_t dim : shape) {
+    if (Status s = Multiply(dim, batch, &count); !s.ok()) return s;
+  }
+  return count;
 }
 
+// Part of every run, so it copies no shape.
 Result<int64_t> ByteCount(const TensorInfo& info, int64_t batch) {
-  int64_t element_bytes = sizeof(float);
-  Shape shape = info.shape;
-  if (info.type != DataType::kFloat32) {
-    if (shape.empty()) return InvalidModel("a packed tensor has no dimension");
-    if (shape.back() == kBatch) shape.back() = batch;
-    if (shape.back() > 0) {
-      shape.back() = (shape.back() - 1) / kWordBits + 1;
-    }
-    element_bytes = sizeof(uint64_t);
+  const Shape& shape = info.shape;
+  const bool packed = info.type != DataType::kFloat32;
+  if (packed && shape.empty()) {
+    return InvalidModel("a packed tensor has no dimension");
   }
-  Result<int64_t> count = Product(shape, shape.size(), batch);
-  if (!count.ok()) return count.status();
-  int64_t bytes;
-  if (__builtin_mul_overflow(*count, element_bytes, &bytes)) {
-    return InvalidModel("the tensor has more than 2^63 bytes");
+  int64_t bytes = packed ? sizeof(uint64_t) : sizeof(float);
+  for (size_t i = 0; i < shape.size(); ++i) {
+    int64_t dim = shape[i] == kBatch ? batch : shape[i];
+    if (packed && i + 1 == shape.size() && dim > 0) {
+      dim = (dim - 1) / kWordBits + 1;
+    }
+    if (Status s = Multiply(dim, batch, &bytes); !s.ok()) return s;
   }
   return bytes;
 }
