@@ -10,36 +10,55 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/packages.sh
 
-install "${build_packages[@]}" "${test_packages[@]}"
+# configure FOLDER OPTION...
+configure() {
+  local folder=$1
+  shift
+  echo "== Configuring $folder"
+  mkdir -p "$folder"
+  cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DBQENGINE_DEVELOPER=ON "$@" >"$folder/configure.log" 2>&1 ||
+    { cat "$folder/configure.log"; return 1; }
+  grep 'is not built' "$folder/configure.log" || true
+}
+
+# build FOLDER [TARGET...]
+build() {
+  echo "== Building in $1"
+  ninja -C "$1" -j "$(jobs)" --quiet "${@:2}"
+}
+
 case "${1:-}" in
-  "")
-    folder=build/check
-    options=(-DCMAKE_CXX_COMPILER=g++ -DCMAKE_C_COMPILER=gcc) ;;
-  --clang)
-    folder=build/clang
+  "") folder=build/check ;;
+  --clang) folder=build/clang ;;
+  --sanitize) folder=build/sanitize ;;
+  --aarch64) folder=build/aarch64 ;;
+  *) sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"; exit 2 ;;
+esac
+
+install "${build_packages[@]}" "${test_packages[@]}"
+case "$folder" in
+  build/check) configure "$folder" ;;
+  build/clang)
     install "${clang_packages[@]}"
-    options=(-DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14) ;;
-  --sanitize)
-    folder=build/sanitize
-    options=(-DBQENGINE_SANITIZE=address,undefined) ;;
-  --aarch64)
-    folder=build/aarch64
+    configure "$folder" \
+      -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 ;;
+  build/sanitize)
+    configure "$folder" -DBQENGINE_SANITIZE=address,undefined ;;
+  build/aarch64)
     if ! dpkg --print-foreign-architectures | grep -qx arm64; then
       echo "== Adding Debian's arm64 packages (dpkg --add-architecture arm64)"
       as_root dpkg --add-architecture arm64
     fi
     install "${aarch64_packages[@]}"
-    options=(-DCMAKE_TOOLCHAIN_FILE="$PWD/tools/aarch64-toolchain.cmake") ;;
-  *)
-    sed -n '2,/^set/{s/^# \{0,1\}//p}' "$0"
-    exit 2 ;;
+    # Debian's libonnx for arm64 cannot be installed beside the other one, so
+    # the test networks are converted on this machine.
+    if [ ! -f build/check/build.ninja ]; then configure build/check; fi
+    build build/check bq-convert
+    configure "$folder" \
+      -DCMAKE_TOOLCHAIN_FILE="$PWD/tools/aarch64-toolchain.cmake" \
+      -DBQENGINE_HOST_CONVERT="$PWD/build/check/bin/bq-convert" ;;
 esac
-
-echo "== Configuring $folder"
-cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-  -DBQENGINE_DEVELOPER=ON "${options[@]}" | grep -E 'not built|Error|Warning' ||
-  true
-echo "== Building"
-ninja -C "$folder" -j "$(jobs)" --quiet
+build "$folder"
 echo "== Testing"
 ctest --test-dir "$folder" --output-on-failure -j "$(nproc)"
