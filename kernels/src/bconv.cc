@@ -11,112 +11,109 @@ namespace {
 
 constexpr int64_t kWordBytes = sizeof(uint64_t);
 
-// Copies `count` taps of kBytes each. With a size known to the compiler a tap
-// is a few moves; a call of memcpy takes as long as a row of weights.
-template <int64_t kBytes>
-void CopyTapsOf(const uint8_t* from, int64_t from_pitch, int64_t count,
-                uint8_t* to) {
-  for (int64_t i = 0; i < count; ++i) {
-    std::memcpy(to + i * kBytes, from + i * from_pitch, kBytes);
+// Channels of a group, cut out of a pixel: `bits` of them from `first_bit` on.
+void CutTap(const uint8_t* pixel, int64_t first_bit, int64_t bits,
+            uint8_t* to) {
+  for (int64_t done = 0; done < bits; done += kStepBits, to += kStepBytes) {
+    const int64_t valid = std::min(bits - done, kStepBits);
+    const int64_t word = (first_bit + done) / kWordBits;
+    const int64_t shift = (first_bit + done) % kWordBits;
+    const bool crosses = shift + valid > kWordBits;
+    uint64_t words[2] = {};
+    std::memcpy(words, pixel + word * kWordBytes,
+                size_t(crosses ? 2 * kWordBytes : kWordBytes));
+    uint64_t cut = words[0] >> shift;
+    if (crosses) cut |= words[1] << (kWordBits - shift);
+    const uint32_t step = uint32_t(cut & TailMask(valid));
+    std::memcpy(to, &step, sizeof(step));
   }
 }
 
-void CopyTaps(const uint8_t* from, int64_t from_pitch, int64_t count,
-              int64_t tap_bytes, uint8_t* to) {
-  switch (tap_bytes) {
-    case 4:
-      return CopyTapsOf<4>(from, from_pitch, count, to);
-    case 8:
-      return CopyTapsOf<8>(from, from_pitch, count, to);
-    case 16:
-      return CopyTapsOf<16>(from, from_pitch, count, to);
-    case 32:
-      return CopyTapsOf<32>(from, from_pitch, count, to);
-    case 64:
-      return CopyTapsOf<64>(from, from_pitch, count, to);
-    default:
-      for (int64_t i = 0; i < count; ++i) {
-        std::memcpy(to + i * tap_bytes, from + i * from_pitch,
-                    size_t(tap_bytes));
-      }
+// `count` padded taps; returns their end. Only the border needs it: not
+// inlined.
+[[gnu::noinline]] uint8_t* FillTaps(int64_t count, int64_t tap_bytes,
+                                    bool pad_ones, int64_t bits, uint8_t* to) {
+  uint8_t* const end = to + count * tap_bytes;
+  std::fill(to, end, pad_ones ? uint8_t{0xFF} : uint8_t{0});
+  if (!pad_ones || bits % kStepBits == 0) return end;
+  // The last step of each tap has fewer channels.
+  const uint32_t tail = uint32_t(TailMask(bits % kStepBits));
+  for (; to < end; to += tap_bytes) {
+    std::memcpy(to + tap_bytes - kStepBytes, &tail, sizeof(tail));
   }
+  return end;
 }
 
-// Taps of a group: `bits` channels from `first_bit` of each pixel on.
-void CutTaps(const uint64_t* from, int64_t from_pitch_words, int64_t count,
-             int64_t first_bit, int64_t bits, uint8_t* to) {
-  for (int64_t i = 0; i < count; ++i, from += from_pitch_words) {
-    for (int64_t done = 0; done < bits; done += kStepBits) {
-      const int64_t valid = std::min(bits - done, kStepBits);
-      const int64_t shift = (first_bit + done) % kWordBits;
-      const uint64_t* word = from + (first_bit + done) / kWordBits;
-      uint64_t cut = word[0] >> shift;
-      if (shift + valid > kWordBits) cut |= word[1] << (kWordBits - shift);
-      const uint32_t step = uint32_t(cut & TailMask(valid));
-      std::memcpy(to, &step, sizeof(step));
-      to += kStepBytes;
-    }
-  }
-}
+// Taps of one group of an image's output pixels. kTapBytes: of a gathered tap,
+// if it is all of a pixel's channels and of a common size, for with a size
+// known to the compiler a tap is a few moves, where a call of memcpy would take
+// as long as a row of weights; else one of the other two.
+constexpr int64_t kAnyTapBytes = 0;
+constexpr int64_t kCutTaps = -1;
 
+// All its numbers are copies: it writes through pointers to bytes, which might
+// otherwise point to the plan.
+template <int64_t kTapBytes>
 class Gatherer {
  public:
   Gatherer(const BconvPlan& plan, int64_t group)
-      : plan_(plan),
-        w_(plan.shape.window),
+      : kernel_h_(plan.shape.window.kernel_h),
+        kernel_w_(plan.shape.window.kernel_w),
         bits_(plan.shape.in_channels / plan.shape.groups),
         first_bit_(group * bits_),
-        pixel_words_(WordsFor(plan.shape.in_channels)) {}
+        tap_bytes_(kTapBytes > 0 ? kTapBytes : plan.tap_bytes),
+        pad_ones_(plan.pad_ones) {
+    const Window& w = plan.shape.window;
+    const int64_t pixel = WordsFor(plan.shape.in_channels) * kWordBytes;
+    const int64_t row = w.in_w * pixel;
+    first_ = -(w.pad_top * row + w.pad_left * pixel);
+    oh_step_ = w.stride_h * row;
+    ow_step_ = w.stride_w * pixel;
+    kh_step_ = w.dilation_h * row;
+    kw_step_ = w.dilation_w * pixel;
+  }
 
-  // One output pixel. `rows`, `columns`: the taps that are inside.
-  void Gather(const uint64_t* image, int64_t oh, int64_t ow, TapSpan rows,
+  // Of one output pixel; `rows` and `columns` are the taps that are inside.
+  void Gather(const uint8_t* image, int64_t oh, int64_t ow, TapSpan rows,
               TapSpan columns, uint8_t* to) const {
-    const int64_t run_bytes = w_.kernel_w * plan_.tap_bytes;
-    const int64_t ih = oh * w_.stride_h - w_.pad_top;
-    const int64_t iw = ow * w_.stride_w - w_.pad_left;
-    for (int64_t kh = 0; kh < w_.kernel_h; ++kh, to += run_bytes) {
-      if (kh < rows.begin || kh >= rows.end) {
-        PadTaps(w_.kernel_w, to);
-        continue;
-      }
-      PadTaps(columns.begin, to);
-      const int64_t first = iw + columns.begin * w_.dilation_w;
-      const int64_t pixel = (ih + kh * w_.dilation_h) * w_.in_w + first;
-      // With no tap inside there may be no such pixel: do not even point to it.
-      const int64_t count = columns.end - columns.begin;
-      if (count > 0) {
-        CopyRun(image + pixel * pixel_words_, count,
-                to + columns.begin * plan_.tap_bytes);
-      }
-      PadTaps(w_.kernel_w - columns.end, to + columns.end * plan_.tap_bytes);
+    // An offset, for the first tap may have no pixel to point to.
+    int64_t from = first_ + oh * oh_step_ + ow * ow_step_ +
+                   rows.begin * kh_step_ + columns.begin * kw_step_;
+    const int64_t columns_inside = columns.end - columns.begin;
+    to = PadTaps(rows.begin * kernel_w_, to);
+    for (int64_t kh = rows.begin; kh < rows.end; ++kh, from += kh_step_) {
+      to = PadTaps(columns.begin, to);
+      to = CopyTaps(image, from, columns_inside, to);
+      to = PadTaps(kernel_w_ - columns.end, to);
     }
+    PadTaps((kernel_h_ - rows.end) * kernel_w_, to);
   }
 
  private:
-  void CopyRun(const uint64_t* from, int64_t count, uint8_t* to) const {
-    const int64_t pitch_words = w_.dilation_w * pixel_words_;
-    if (plan_.shape.groups == 1) {
-      CopyTaps(reinterpret_cast<const uint8_t*>(from), pitch_words * kWordBytes,
-               count, plan_.tap_bytes, to);
-    } else {
-      CutTaps(from, pitch_words, count, first_bit_, bits_, to);
+  // Both return the end of what they have written.
+  uint8_t* CopyTaps(const uint8_t* image, int64_t from, int64_t count,
+                    uint8_t* to) const {
+    for (int64_t i = 0; i < count; ++i) {
+      if constexpr (kTapBytes == kCutTaps) {
+        CutTap(image + from, first_bit_, bits_, to);
+      } else {
+        std::memcpy(to, image + from, size_t(tap_bytes_));
+      }
+      to += tap_bytes_;
+      from += kw_step_;
     }
+    return to;
   }
 
-  void PadTaps(int64_t count, uint8_t* to) const {
-    if (count == 0) return;
-    std::memset(to, plan_.pad_ones ? 0xFF : 0, size_t(count * plan_.tap_bytes));
-    if (!plan_.pad_ones || bits_ % kStepBits == 0) return;
-    // The last step of each tap has fewer channels.
-    const uint32_t tail = uint32_t(TailMask(bits_ % kStepBits));
-    for (int64_t i = 1; i <= count; ++i) {
-      std::memcpy(to + i * plan_.tap_bytes - kStepBytes, &tail, sizeof(tail));
-    }
+  uint8_t* PadTaps(int64_t count, uint8_t* to) const {
+    return count == 0 ? to : FillTaps(count, tap_bytes_, pad_ones_, bits_, to);
   }
 
-  const BconvPlan& plan_;
-  const Window& w_;
-  int64_t bits_, first_bit_, pixel_words_;
+  int64_t kernel_h_, kernel_w_, bits_, first_bit_;
+  const int64_t tap_bytes_;
+  bool pad_ones_;
+  // In bytes, between positions of the output and of the kernel.
+  int64_t first_, oh_step_, ow_step_, kh_step_, kw_step_;
 };
 
 // Memory of one RunBconv: gathered rows of each activation base.
@@ -136,10 +133,11 @@ struct Scratch {
 };
 
 // Gathers one group of a part's pixels, all activation bases.
+template <int64_t kTapBytes>
 void GatherPart(const BconvPlan& plan, int64_t group, const BconvPart& part,
                 const uint64_t* const* inputs, const Scratch& scratch) {
   const Window& w = plan.shape.window;
-  const Gatherer gatherer(plan, group);
+  const Gatherer<kTapBytes> gatherer(plan, group);
   const int64_t image_words =
       w.in_h * w.in_w * WordsFor(plan.shape.in_channels);
   int64_t ow = part.first_pixel % w.out_w;
@@ -147,9 +145,10 @@ void GatherPart(const BconvPlan& plan, int64_t group, const BconvPart& part,
   int64_t image = part.first_pixel / w.out_w / w.out_h;
   for (int64_t i = 0; i < part.pixels; ++i) {
     for (int64_t n = 0; n < plan.groups[group].activation_bases; ++n) {
-      gatherer.Gather(inputs[n] + image * image_words, oh, ow,
-                      plan.row_taps[oh], plan.column_taps[ow],
-                      scratch.rows + (n * part.pixels + i) * plan.row_bytes);
+      gatherer.Gather(
+          reinterpret_cast<const uint8_t*>(inputs[n] + image * image_words), oh,
+          ow, plan.row_taps[oh], plan.column_taps[ow],
+          scratch.rows + (n * part.pixels + i) * plan.row_bytes);
     }
     if (plan.row_class != nullptr) {
       scratch.offset_class[i] = plan.row_class[oh] + plan.column_class[ow];
@@ -159,6 +158,27 @@ void GatherPart(const BconvPlan& plan, int64_t group, const BconvPart& part,
     if (++oh < w.out_h) continue;
     oh = 0;
     ++image;
+  }
+}
+
+using GatherFunction = void (*)(const BconvPlan&, int64_t, const BconvPart&,
+                                const uint64_t* const*, const Scratch&);
+
+GatherFunction SelectGather(const BconvPlan& plan) {
+  if (plan.shape.groups > 1) return GatherPart<kCutTaps>;
+  switch (plan.tap_bytes) {
+    case 4:
+      return GatherPart<4>;
+    case 8:
+      return GatherPart<8>;
+    case 16:
+      return GatherPart<16>;
+    case 32:
+      return GatherPart<32>;
+    case 64:
+      return GatherPart<64>;
+    default:
+      return GatherPart<kAnyTapBytes>;
   }
 }
 
@@ -209,9 +229,10 @@ void RunBconv(const BgemmKernels& kernels, const BconvPlan& plan,
       .y_bits = y_bits == nullptr ? nullptr : y_bits + first * y_pitch,
       .y_pitch = y_pitch,
       .y_channel = 0};
+  const GatherFunction gather = SelectGather(plan);
   for (int64_t group = 0; group < plan.shape.groups; ++group) {
     const BgemmPlan& product = plan.groups[group];
-    if (plan.gathers) GatherPart(plan, group, part, inputs, scratch);
+    if (plan.gathers) gather(plan, group, part, inputs, scratch);
     for (int64_t n = 0; n < product.activation_bases; ++n) {
       scratch.activations[n] =
           plan.gathers ? scratch.rows + n * part.pixels * plan.row_bytes
