@@ -114,11 +114,11 @@ HWY_INLINE void GatherPatches(const ConvShape& shape, int64_t group,
   }
 }
 
-// True if a row of the input is a row of the product.
+// True if a row of the input is a row of the product. (Padding would make the
+// output larger.)
 HWY_INLINE bool IsPointwise(const Window& w) {
   return w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 &&
-         w.stride_w == 1 && w.pad_top == 0 && w.pad_left == 0 &&
-         w.out_h == w.in_h && w.out_w == w.in_w;
+         w.stride_w == 1 && w.out_h == w.in_h && w.out_w == w.in_w;
 }
 
 HWY_INLINE int64_t PatchFloats(const ConvShape& shape) {
