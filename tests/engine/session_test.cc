@@ -114,7 +114,11 @@ TEST(Session, BadOptionsAreRefused) {
   EXPECT_EQ(code({.max_batch = std::numeric_limits<int64_t>::max()}),
             StatusCode::kOutOfMemory);
   EXPECT_EQ(code({.backend = "tpu"}), StatusCode::kNotFound);
-  EXPECT_TRUE(Session::Create(model, {.threads = 0}).ok());
+  auto all = Session::Create(model, {.threads = 0});
+  auto many = Session::Create(model, {.threads = 1000});
+  ASSERT_TRUE(all.ok() && many.ok());
+  EXPECT_GE(all->threads(), 1);
+  EXPECT_EQ(many->threads(), all->threads());
 }
 
 TEST(Session, BadViewsAreRefused) {

@@ -23,7 +23,7 @@ namespace bqengine {
 
 struct SessionOptions {
   // Threads that share the work of one run, the calling one included.
-  // 0: one per core.
+  // 0: one per core, which is also the most that are used.
   int threads = 1;
 
   // The largest batch a run may have. Memory is reserved for it at once.
@@ -89,7 +89,7 @@ class BQENGINE_API Session {
   Status Run(std::span<const float> input, std::span<float> output);
 
   const Model& model() const;
-  int threads() const;
+  int threads() const;  // that are used: see SessionOptions::threads
 
   // The backend that does most of the nodes: "cpu:avx512-popcnt".
   const std::string& backend() const;

@@ -4,6 +4,7 @@
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 
+#include <algorithm>
 #include <atomic>
 
 namespace bqengine {
@@ -14,8 +15,8 @@ struct ThreadPool::Arena {
 };
 
 ThreadPool::ThreadPool(int threads)
-    : threads_(threads),
-      arena_(threads > 1 ? std::make_unique<Arena>(threads) : nullptr) {}
+    : threads_(std::min(threads, DefaultThreads())),
+      arena_(threads_ > 1 ? std::make_unique<Arena>(threads_) : nullptr) {}
 
 ThreadPool::~ThreadPool() = default;
 

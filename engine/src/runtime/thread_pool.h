@@ -11,8 +11,8 @@ namespace bqengine {
 
 class ThreadPool {
  public:
-  // `threads` >= 1 share each loop, the caller of ParallelFor included. The
-  // system may give fewer.
+  // `threads` >= 1 share each loop, the caller of ParallelFor included, but no
+  // more than the process has cores: TBB has no others, and says so on stderr.
   explicit ThreadPool(int threads);
   ~ThreadPool();
 
