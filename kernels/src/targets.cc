@@ -22,7 +22,7 @@ constexpr TargetInfo kTargets[] = {
     {Target::kAvx512, HWY_AVX3, "avx512", "AVX-512 without vector popcount"},
     {Target::kAvx512Popcnt, HWY_AVX3_DL, "avx512-popcnt",
      "AVX-512 with vector popcount"},
-    {Target::kNeon, HWY_NEON, "neon", "AArch64 NEON"},
+    {Target::kNeon, BQE_HWY_NEON, "neon", "AArch64 NEON"},
 };
 
 const TargetInfo& Info(Target target) {
