@@ -207,6 +207,20 @@ TEST(HoistBinarize, SignMovesBeforePoolAndFlatten) {
   EXPECT_EQ(RunGraph(graph, input), RunGraph(fused, input));
 }
 
+TEST(HoistBinarize, RowsThatWouldBePackedTwiceAreFlattenedFirst) {
+  GraphMaker maker(16);
+  for (int64_t channels : {1, 64}) {
+    Graph graph = maker.Start({kBatch, 4, 4, channels});
+    GraphMaker::Add(graph, "Flatten", "flat", {"x"});
+    GraphMaker::Add(graph, "Binarize", "sign", {"flat"});
+    const Graph hoisted = Optimized(graph);
+    EXPECT_EQ(Ops(hoisted)[0], "Flatten");
+    EXPECT_EQ(hoisted.nodes[0].inputs[0], channels == 1 ? "x" : "flat");
+    const auto input = maker.Floats(16 * channels, -1, 1);
+    EXPECT_EQ(RunGraph(graph, input), RunGraph(hoisted, input));
+  }
+}
+
 TEST(HoistBinarize, FloatsThatMayBeNanKeepTheirPool) {
   GraphMaker maker(7);
   Graph graph = maker.Start({kBatch, 4, 4, 1});

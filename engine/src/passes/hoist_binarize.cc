@@ -11,6 +11,10 @@ bool IsBinaryProduct(const Node& node) {
   return node.op == "BinaryConv" || node.op == "BinaryGemm";
 }
 
+bool IsReshape(const Node& node) {
+  return node.op == "Flatten" || node.op == "Reshape";
+}
+
 // True if no input of the graph can make the tensor NaN: it comes from integer
 // accumulators. max and sign may be exchanged only then, for the maximum of a
 // window with a NaN is NaN, which binarizes to 0 whatever else is in the
@@ -28,12 +32,29 @@ bool NeverNan(GraphEditor& editor, const Node& pool) {
   return chain.KeepsIntegersFinite();
 }
 
+// True if the values come from a binary product, through pools, reshapes and
+// monotone ops only: then the sign can join it in the end.
+bool ComesFromProduct(GraphEditor& editor, const Node& node) {
+  const Node* at = &node;
+  while (Node* before =
+             editor.Producer(MonotoneChain::Before(editor, *at).root())) {
+    if (IsBinaryProduct(*before)) return true;
+    if (before->op != "MaxPool" && !IsReshape(*before)) return false;
+    at = before;
+  }
+  return false;
+}
+
 bool CanSwap(GraphEditor& editor, const Node& before, const Node& binarize) {
-  const Constant* threshold = editor.FindConstant(binarize, "threshold");
   if (before.op == "MaxPool") return NeverNan(editor, before);
+  if (!IsReshape(before)) return false;
   // A threshold per channel belongs to the channels after the reshape.
-  return (before.op == "Flatten" || before.op == "Reshape") &&
-         (threshold == nullptr || threshold->shape() == Shape{1});
+  const Constant* threshold = editor.FindConstant(binarize, "threshold");
+  if (threshold != nullptr && threshold->shape() != Shape{1}) return false;
+  // Packed rows that are no whole words would be packed twice for nothing: an
+  // image of one channel takes a word a pixel.
+  return editor.tensor(before.inputs[0]).shape.back() % 64 == 0 ||
+         ComesFromProduct(editor, before);
 }
 
 }  // namespace
