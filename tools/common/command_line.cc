@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <sstream>
 
 #include "common/terminal.h"
 
@@ -21,11 +22,43 @@ class ReadableFormatter : public CLI::Formatter {
                          make_option_desc(option) + "\n",
                      HelpWidth());
   }
+  // What excludes what is for the descriptions and the error messages to say.
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (!option->get_option_text().empty()) {
+      return " " + option->get_option_text();
+    }
+    if (option->get_positional() || option->get_type_size() == 0) return "";
+    const std::string value = option->get_default_str();
+    return " " + option->get_type_name() +
+           (value.empty() ? "" : " (default " + value + ")");
+  }
+  // One empty line before each group; CLI11 itself puts one between options'
+  // groups.
+  std::string make_group(
+      std::string group, bool is_positional,
+      std::vector<const CLI::Option*> options) const override {
+    std::string text = group + ":\n";
+    for (const CLI::Option* option : options) {
+      text += make_option(option, is_positional);
+    }
+    return is_positional ? text + "\n" : text;
+  }
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    return CLI::Formatter::make_usage(app, name) + "\n";
+  }
   std::string make_description(const CLI::App* app) const override {
     return WrapLines(app->get_description() + "\n", HelpWidth());
   }
+  // Examples, which are indented, continue further to the right; prose does
+  // not.
   std::string make_footer(const CLI::App* app) const override {
-    return WrapLines("\n" + app->get_footer() + "\n", HelpWidth(), 4);
+    std::istringstream footer(app->get_footer());
+    std::string text;
+    for (std::string line; std::getline(footer, line);) {
+      text +=
+          WrapLines(line + "\n", HelpWidth(), line.starts_with(' ') ? 4 : 0);
+    }
+    return text;
   }
 
  private:
@@ -59,7 +92,9 @@ Status InputError(Status status) {
 }
 
 void UseReadableHelp(CLI::App* app) {
-  app->formatter(std::make_shared<ReadableFormatter>());
+  const auto formatter = std::make_shared<ReadableFormatter>();
+  formatter->label("Positionals", "Arguments");
+  app->formatter(formatter);
 }
 
 std::optional<int> Parse(CLI::App* app, int argc, const char* const* argv) {

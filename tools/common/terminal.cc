@@ -106,6 +106,10 @@ std::string FormatCount(double count) {
   return ThreeDigits(count / 1e12) + " T";
 }
 
+std::string FormatRate(double per_second, std::string_view unit) {
+  return fmt::format("{} {}/s", FormatCount(per_second), unit);
+}
+
 std::string Printable(std::string_view text) {
   std::string printable(text);
   std::replace_if(

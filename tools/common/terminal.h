@@ -34,8 +34,11 @@ std::string WrapLines(std::string_view text, int width, int indent = 0);
 // "12.3 us", "4.56 ms", "1.23 s": three digits that matter.
 std::string FormatMicroseconds(double us);
 
-// 1234567 as "1.23 M": for rates.
+// 1234567 as "1.23 M".
 std::string FormatCount(double count);
+
+// "1.23 M images/s".
+std::string FormatRate(double per_second, std::string_view unit);
 
 // Text from files made safe to print: control characters become '?'.
 std::string Printable(std::string_view text);

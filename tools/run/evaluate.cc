@@ -1,0 +1,156 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/command_line.h"
+#include "common/dataset.h"
+#include "common/progress.h"
+#include "common/statistics.h"
+#include "common/terminal.h"
+#include "run/inputs.h"
+#include "run/modes.h"
+#include "run/predict.h"
+#include "run/report.h"
+#include "run/runner.h"
+
+namespace bqengine::run {
+namespace {
+
+using tools::Dataset;
+
+struct Evaluation {
+  std::vector<Prediction> best;  // of each image
+  std::vector<double> run_us;    // of runs with a full batch
+  double all_us = 0;
+};
+
+Result<Evaluation> RunDataset(const Model& model, const Dataset& data,
+                              size_t classes,
+                              std::span<const std::vector<float>> inputs,
+                              Runner* runner) {
+  const int64_t count = data.images.count;
+  const int64_t full = runner->max_batch();
+  // Page faults and cold caches belong to the start of a program, not to an
+  // image.
+  constexpr int kWarmUpRuns = 3;
+  for (int i = 0; i < kWarmUpRuns; ++i) {
+    const Status status = runner->Run(0, full, inputs);
+    if (!status.ok()) return status;
+  }
+
+  Evaluation evaluation;
+  const bool are_probabilities = EndsInSoftmax(model, 0);
+  tools::Progress progress("images", count);
+  for (int64_t first = 0; first < count; first += full) {
+    const int64_t batch = std::min(full, count - first);
+    const Status status = runner->Run(first, batch, inputs);
+    if (!status.ok()) return status;
+    evaluation.all_us += runner->last_us();
+    if (batch == full) evaluation.run_us.push_back(runner->last_us());
+    const std::span<const float> scores = runner->output(0);
+    for (size_t i = 0; i < static_cast<size_t>(batch); ++i) {
+      evaluation.best.push_back(Classify(scores.subspan(i * classes, classes),
+                                         1, are_probabilities)[0]);
+    }
+    progress.Update(first + batch);
+  }
+  return evaluation;
+}
+
+void AddAccuracy(const Evaluation& evaluation, const Dataset& data,
+                 Report* report) {
+  int64_t correct = 0;
+  for (size_t i = 0; i < data.labels.size(); ++i) {
+    correct += evaluation.best[i].index == data.labels[i];
+  }
+  const int64_t count = data.images.count;
+  const double accuracy =
+      static_cast<double>(correct) / static_cast<double>(count);
+  report->Line("images", std::to_string(count));
+  report->Line("accuracy",
+               fmt::format("{:.2f} % ({}/{})", accuracy * 100, correct, count));
+  report->json()["accuracy"] = accuracy;
+  report->json()["correct"] = correct;
+  report->json()["count"] = count;
+}
+
+void AddShown(const Model& model, const Options& options,
+              const Evaluation& evaluation, const Dataset& data, size_t classes,
+              Report* report) {
+  if (options.show == 0) return;
+  const size_t shown =
+      std::min(static_cast<size_t>(options.show), data.labels.size());
+  Json list = Json::array();
+  for (size_t i = 0; i < shown; ++i) {
+    const Prediction& best = evaluation.best[i];
+    const int64_t label = data.labels[i];
+    report->Line(
+        fmt::format("image {}", i),
+        fmt::format("{}, truth {}{}", PredictionText(model, classes, best),
+                    ClassName(model, classes, label),
+                    best.index == label ? "" : ", WRONG"));
+    Json entry = {{"image", i},
+                  {"class", best.index},
+                  {"label", label},
+                  {"score", best.score}};
+    if (best.confidence) entry["confidence"] = *best.confidence;
+    list.push_back(std::move(entry));
+  }
+  report->json()["predictions"] = std::move(list);
+}
+
+// Every label must be one of the model's classes: with another data set the
+// accuracy would mean nothing.
+Status CheckLabels(const Dataset& data, const std::string& name,
+                   size_t classes) {
+  const auto largest = std::max_element(data.labels.begin(), data.labels.end());
+  if (*largest < classes) return Status();
+  return Status(StatusCode::kInvalidArgument,
+                fmt::format("{}: has label {}, but the model has {} classes",
+                            name, *largest, classes));
+}
+
+}  // namespace
+
+Status Evaluate(const Model& model, const Options& options) {
+  const Result<Dataset> data =
+      tools::ReadDataset(options.dataset, options.limit);
+  if (!data.ok()) return tools::InputError(data.status());
+  const Result<int64_t> classes = ElementCount(model.output(0).shape);
+  if (!classes.ok()) return classes.status();
+  Status status =
+      CheckLabels(*data, options.dataset, static_cast<size_t>(*classes));
+  if (!status.ok()) return status;
+
+  Result<std::vector<float>> values = PixelsToValues(
+      model, data->images, options.dataset,
+      [](const std::string& line) { tools::PrintMessage("bq-run", line); });
+  if (!values.ok()) return values.status();
+  const std::vector<std::vector<float>> inputs = {*std::move(values)};
+
+  const int64_t batch =
+      std::min(std::max<int64_t>(options.batch, 1), data->images.count);
+  Result<Runner> runner = Runner::Create(model, options, batch);
+  if (!runner.ok()) return runner.status();
+  const Result<Evaluation> evaluation =
+      RunDataset(model, *data, static_cast<size_t>(*classes), inputs, &*runner);
+  if (!evaluation.ok()) return evaluation.status();
+
+  Report report(options, *runner);
+  report.Line("dataset", options.dataset);
+  report.json()["dataset"] = options.dataset;
+  AddAccuracy(*evaluation, *data, &report);
+  report.Latency(tools::Summarize(evaluation->run_us), batch, "image");
+  const double rate = static_cast<double>(data->images.count) * 1e6 /
+                      std::max(evaluation->all_us, 1e-3);
+  report.Line("speed", tools::FormatRate(rate, "images"));
+  report.json()["images_per_second"] = rate;
+  AddShown(model, options, *evaluation, *data, static_cast<size_t>(*classes),
+           &report);
+  status = AddProfile(options, *runner, &report);
+  if (!status.ok()) return status;
+  report.Print();
+  return Status();
+}
+
+}  // namespace bqengine::run

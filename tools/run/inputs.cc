@@ -1,0 +1,219 @@
+#include "run/inputs.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <string_view>
+#include <system_error>
+
+#include "bqengine/preprocess.h"
+#include "common/file.h"
+#include "common/idx.h"
+#include "common/npy.h"
+#include "common/picture.h"
+
+namespace bqengine::run {
+namespace {
+
+using tools::FileError;
+using tools::PixelBatch;
+
+enum class FileKind { kNpy, kPicture, kIdx };
+
+Status Invalid(const std::string& path, const std::string& what) {
+  return FileError(StatusCode::kInvalidArgument, path, what);
+}
+
+// By the first bytes, not by the name. A pipe cannot be looked into without
+// losing them; what comes through one is .npy.
+Result<FileKind> DetectKind(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::file_status status =
+      std::filesystem::status(path, error);
+  if (std::filesystem::is_fifo(status) ||
+      std::filesystem::is_character_file(status)) {
+    return FileKind::kNpy;
+  }
+  const Result<std::vector<uint8_t>> bytes = tools::ReadStart(path, 8);
+  if (!bytes.ok()) return bytes.status();
+  if (bytes->empty()) return Invalid(path, "is empty");
+  const std::string_view start(reinterpret_cast<const char*>(bytes->data()),
+                               bytes->size());
+  using namespace std::string_view_literals;
+  if (start.starts_with("\x93NUMPY"sv)) return FileKind::kNpy;
+  if (start.starts_with("\x89PNG"sv) || start.starts_with("\xff\xd8"sv)) {
+    return FileKind::kPicture;
+  }
+  if (start.starts_with("\x1f\x8b"sv) || start.starts_with("\0\0\x08"sv)) {
+    return FileKind::kIdx;
+  }
+  return Invalid(path, "is neither .npy nor PNG, JPEG or idx");
+}
+
+// Checks an array against input `i` and brings it into channels-last order.
+Result<std::vector<float>> ReadArray(const Model& model, size_t i,
+                                     const std::string& path, int64_t* count) {
+  Result<tools::NpyArray> array = tools::ReadNpy(path);
+  if (!array.ok()) return array.status();
+  const GraphInput& input = model.graph().inputs[i];
+  const Shape wanted = ShapeInLayout(input.info.shape, input.layout);
+  const bool rest_fits =
+      array->shape.size() == wanted.size() &&
+      std::equal(wanted.begin() + 1, wanted.end(), array->shape.begin() + 1);
+  if (!rest_fits || array->shape[0] < 1) {
+    return Invalid(path, "has shape " + ShapeText(array->shape) +
+                             ", but input '" + input.name + "' takes " +
+                             ShapeText(wanted) + " with N >= 1");
+  }
+  *count = array->shape[0];
+  std::vector<float> values(array->values.size());
+  const Status status =
+      ToChannelsLast(input.info.shape, input.layout, array->values, values);
+  if (!status.ok()) return Invalid(path, status.message());
+  return values;
+}
+
+// Gray or color, as the model's only input wants it; an error if that is not
+// made for pictures.
+Result<int64_t> WantedChannels(const Model& model) {
+  if (model.num_inputs() != 1) {
+    return Status(StatusCode::kInvalidArgument,
+                  "pictures need a model with one input, this has " +
+                      std::to_string(model.num_inputs()));
+  }
+  const Shape& shape = model.graph().inputs[0].info.shape;
+  const int64_t channels = shape.size() == 4   ? shape[3]
+                           : shape.size() == 2 ? 1
+                                               : 0;
+  if (channels != 1 && channels != 3) {
+    return Status(StatusCode::kInvalidArgument,
+                  "input '" + model.input_name(0) + "' of shape " +
+                      ShapeText(shape) + " takes no pictures");
+  }
+  return channels;
+}
+
+Result<PixelBatch> ReadPixels(const Model& model, const std::string& path,
+                              FileKind kind) {
+  const Result<int64_t> channels = WantedChannels(model);
+  if (!channels.ok()) return Invalid(path, channels.status().message());
+  return kind == FileKind::kIdx ? tools::ReadIdxImages(path)
+                                : tools::ReadPicture(path, *channels);
+}
+
+Result<Inputs> ReadPictures(const Model& model,
+                            const std::vector<std::string>& paths,
+                            const std::vector<FileKind>& kinds,
+                            const Note& note) {
+  Inputs inputs;
+  inputs.values.resize(1);
+  for (size_t i = 0; i < paths.size(); ++i) {
+    const Result<PixelBatch> pixels = ReadPixels(model, paths[i], kinds[i]);
+    if (!pixels.ok()) return pixels.status();
+    const Result<std::vector<float>> values =
+        PixelsToValues(model, *pixels, paths[i], note);
+    if (!values.ok()) return values.status();
+    inputs.values[0].insert(inputs.values[0].end(), values->begin(),
+                            values->end());
+    inputs.count += pixels->count;
+    for (int64_t k = 0; k < pixels->count; ++k) {
+      inputs.names.push_back(kinds[i] == FileKind::kIdx
+                                 ? paths[i] + "[" + std::to_string(k) + "]"
+                                 : paths[i]);
+    }
+  }
+  return inputs;
+}
+
+Result<Inputs> ReadArrays(const Model& model,
+                          const std::vector<std::string>& paths) {
+  if (paths.size() != model.num_inputs()) {
+    return Status(StatusCode::kInvalidArgument,
+                  "the model has " + std::to_string(model.num_inputs()) +
+                      " inputs, --input is given " +
+                      std::to_string(paths.size()) + " times");
+  }
+  Inputs inputs;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    int64_t count = 0;
+    Result<std::vector<float>> values = ReadArray(model, i, paths[i], &count);
+    if (!values.ok()) return values.status();
+    if (i > 0 && count != inputs.count) {
+      return Invalid(paths[i], "holds " + std::to_string(count) + " items, " +
+                                   paths[0] + " " +
+                                   std::to_string(inputs.count));
+    }
+    inputs.count = count;
+    inputs.values.push_back(*std::move(values));
+  }
+  return inputs;
+}
+
+}  // namespace
+
+Result<Inputs> ReadInputs(const Model& model,
+                          const std::vector<std::string>& paths,
+                          const Note& note) {
+  std::vector<FileKind> kinds;
+  for (const std::string& path : paths) {
+    const Result<FileKind> kind = DetectKind(path);
+    if (!kind.ok()) return kind.status();
+    kinds.push_back(*kind);
+  }
+  const auto arrays = std::count(kinds.begin(), kinds.end(), FileKind::kNpy);
+  if (arrays == 0) return ReadPictures(model, paths, kinds, note);
+  if (static_cast<size_t>(arrays) == kinds.size()) {
+    return ReadArrays(model, paths);
+  }
+  return Status(StatusCode::kInvalidArgument,
+                "--input: .npy files and pictures cannot be mixed");
+}
+
+Result<std::vector<float>> PixelsToValues(const Model& model,
+                                          const PixelBatch& pixels,
+                                          const std::string& name,
+                                          const Note& note) {
+  const Result<int64_t> channels = WantedChannels(model);
+  if (!channels.ok()) return Invalid(name, channels.status().message());
+  const GraphInput& input = model.graph().inputs[0];
+  const Shape& shape = input.info.shape;
+  if (pixels.channels != *channels) {
+    return Invalid(
+        name, "holds pictures of " + std::to_string(pixels.channels) +
+                  " channels, the model takes " + std::to_string(*channels));
+  }
+  if (shape.size() == 2 && pixels.height * pixels.width != shape[1]) {
+    return Invalid(name, "holds pictures of " +
+                             std::to_string(pixels.height * pixels.width) +
+                             " pixels, the model takes " +
+                             std::to_string(shape[1]));
+  }
+
+  const PixelBatch* fitting = &pixels;
+  PixelBatch resized;
+  if (shape.size() == 4 &&
+      (pixels.height != shape[1] || pixels.width != shape[2])) {
+    Result<PixelBatch> result =
+        tools::ResizePictures(pixels, shape[1], shape[2]);
+    if (!result.ok()) return result.status();
+    resized = *std::move(result);
+    fitting = &resized;
+    note(name + ": resized from " + std::to_string(pixels.width) + "x" +
+         std::to_string(pixels.height) + " to " + std::to_string(shape[2]) +
+         "x" + std::to_string(shape[1]));
+  }
+  std::vector<float> values(fitting->pixels.size());
+  const Status status = PixelsToInput(input, fitting->pixels, values);
+  if (!status.ok()) return status;
+  return values;
+}
+
+std::string ShapeText(const Shape& shape) {
+  std::string text;
+  for (const int64_t dimension : shape) {
+    if (!text.empty()) text += 'x';
+    text += dimension == kBatch ? "N" : std::to_string(dimension);
+  }
+  return text.empty() ? "()" : text;
+}
+
+}  // namespace bqengine::run

@@ -1,0 +1,109 @@
+#include "run/runner.h"
+
+#include <chrono>
+
+namespace bqengine::run {
+
+Result<Runner> Runner::Create(const Model& model, const Options& options,
+                              int64_t max_batch) {
+  SessionOptions session_options;
+  session_options.threads = options.threads;
+  session_options.max_batch = max_batch;
+  session_options.backend = options.backend;
+  session_options.profile = !options.profile.empty();
+  Result<Session> session = Session::Create(model, session_options);
+  if (!session.ok()) return session.status();
+
+  Runner runner(*std::move(session));
+  runner.max_batch_ = max_batch;
+  for (size_t i = 0; i < model.num_inputs(); ++i) {
+    const TensorInfo& info = model.input(i);
+    if (info.type != DataType::kFloat32) {
+      return Status(StatusCode::kUnsupported,
+                    "input '" + model.input_name(i) + "' takes " +
+                        DataTypeName(info.type) +
+                        " values; bq-run can feed float32 only");
+    }
+    const Result<int64_t> elements = ElementCount(info.shape);
+    if (!elements.ok()) return elements.status();
+    runner.input_item_elements_.push_back(static_cast<size_t>(*elements));
+  }
+  for (size_t i = 0; i < model.num_outputs(); ++i) {
+    const TensorInfo& info = model.output(i);
+    const Result<int64_t> elements = ElementCount(info.shape);
+    const Result<int64_t> bytes = ByteCount(info);
+    const Result<int64_t> all_bytes = ByteCount(info, max_batch);
+    for (const auto* count : {&elements, &bytes, &all_bytes}) {
+      if (!count->ok()) return count->status();
+    }
+    Output output{info,
+                  static_cast<size_t>(*bytes),
+                  static_cast<size_t>(*elements),
+                  {},
+                  {}};
+    output.memory.resize((static_cast<size_t>(*all_bytes) + 7) / 8);
+    if (info.type != DataType::kFloat32) {
+      output.values.resize(output.item_elements *
+                           static_cast<size_t>(max_batch));
+    }
+    runner.outputs_.push_back(std::move(output));
+  }
+  runner.input_views_.resize(model.num_inputs());
+  runner.output_views_.resize(model.num_outputs());
+  return runner;
+}
+
+Status Runner::Run(int64_t first, int64_t batch,
+                   std::span<const std::vector<float>> inputs) {
+  using Clock = std::chrono::steady_clock;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const size_t item = input_item_elements_[i];
+    input_views_[i] = {inputs[i].data() + static_cast<size_t>(first) * item,
+                       static_cast<size_t>(batch) * item * sizeof(float)};
+  }
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    output_views_[i] = {outputs_[i].memory.data(),
+                        static_cast<size_t>(batch) * outputs_[i].item_bytes};
+  }
+  const Clock::time_point start = Clock::now();
+  const Status status = session_.Run(batch, input_views_, output_views_);
+  const Clock::time_point end = Clock::now();
+  if (!status.ok()) return status;
+
+  last_us_ = std::chrono::duration<double, std::micro>(end - start).count();
+  last_batch_ = batch;
+  items_ += batch;
+  ++runs_;
+  for (Output& output : outputs_) {
+    if (output.info.type != DataType::kFloat32) ExpandBits(&output);
+  }
+  return Status();
+}
+
+std::span<const float> Runner::output(size_t i) const {
+  const Output& output = outputs_[i];
+  const size_t count = static_cast<size_t>(last_batch_) * output.item_elements;
+  if (output.info.type != DataType::kFloat32) {
+    return std::span(output.values).first(count);
+  }
+  // The session wrote floats there.
+  return {reinterpret_cast<const float*>(output.memory.data()), count};
+}
+
+// Rows of the innermost dimension start a word each (bqengine/graph.h).
+void Runner::ExpandBits(Output* output) const {
+  const float zero = output->info.type == DataType::kBipolar ? -1.0f : 0.0f;
+  const size_t channels = static_cast<size_t>(output->info.shape.back());
+  const size_t row_words = (channels + 63) / 64;
+  const size_t rows =
+      static_cast<size_t>(last_batch_) * output->item_elements / channels;
+  for (size_t row = 0; row < rows; ++row) {
+    const uint64_t* words = output->memory.data() + row * row_words;
+    float* values = output->values.data() + row * channels;
+    for (size_t c = 0; c < channels; ++c) {
+      values[c] = (words[c / 64] >> (c % 64) & 1) != 0 ? 1.0f : zero;
+    }
+  }
+}
+
+}  // namespace bqengine::run

@@ -1,0 +1,68 @@
+// A model in a session, with buffers for its outputs and a clock.
+#ifndef BQENGINE_TOOLS_RUN_RUNNER_H_
+#define BQENGINE_TOOLS_RUN_RUNNER_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bqengine/model.h"
+#include "bqengine/session.h"
+#include "bqengine/status.h"
+#include "run/options.h"
+
+namespace bqengine::run {
+
+class Runner {
+ public:
+  // Threads, backend and profiling as the options say. kUnsupported if an input
+  // of the model does not take float32.
+  static Result<Runner> Create(const Model& model, const Options& options,
+                               int64_t max_batch);
+
+  // Runs items [first, first + batch) of `inputs`: for each input of the model
+  // the values of all items, channels-last.
+  Status Run(int64_t first, int64_t batch,
+             std::span<const std::vector<float>> inputs);
+
+  // Output `i` of the last run, channels-last; bits as -1, 0 and +1.
+  std::span<const float> output(size_t i) const;
+
+  // Of the last run.
+  double last_us() const { return last_us_; }
+
+  // Over all runs.
+  int64_t runs() const { return runs_; }
+  int64_t items() const { return items_; }
+  int64_t last_batch() const { return last_batch_; }
+
+  int64_t max_batch() const { return max_batch_; }
+  const Session& session() const { return session_; }
+  const Model& model() const { return session_.model(); }
+
+ private:
+  struct Output {
+    TensorInfo info;
+    size_t item_bytes;
+    size_t item_elements;
+    std::vector<uint64_t> memory;  // words for their alignment
+    std::vector<float> values;     // of bits only
+  };
+
+  explicit Runner(Session session) : session_(std::move(session)) {}
+  void ExpandBits(Output* output) const;
+
+  Session session_;
+  int64_t max_batch_ = 1;
+  std::vector<size_t> input_item_elements_;
+  std::vector<Output> outputs_;
+  std::vector<InputView> input_views_;
+  std::vector<OutputView> output_views_;
+  double last_us_ = 0;
+  int64_t runs_ = 0, items_ = 0, last_batch_ = 0;
+};
+
+}  // namespace bqengine::run
+
+#endif  // BQENGINE_TOOLS_RUN_RUNNER_H_
