@@ -21,7 +21,8 @@ double Median(const std::vector<double>& values) {
 
 // Binary multiply-adds a second with everything in registers.
 double CountRate(const Roofs& roofs) {
-  constexpr int64_t kSteps = 4000;
+  constexpr int64_t kSteps = 8000;
+  roofs.count(kSteps);  // wide units need some time to wake up
   const double start = Seconds();
   roofs.count(kSteps);
   return double(kSteps * roofs.binmacs_per_step) / (Seconds() - start);

@@ -26,9 +26,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Rows x vectors of a tile: as many accumulators as leave registers for a row
 // of weights, a broadcast activation and the temporaries of a count. Of 32
-// registers a 4 x 4 tile takes 16, of 16 registers a 4 x 2 tile takes 8.
-// Smaller tiles load more for each count, larger ones spill (bench/README.md
-// has the figures).
+// registers a 4 x 4 tile takes 16, of 16 registers a 4 x 2 tile takes 8. With
+// vector popcount smaller tiles load too much for each count; where counting
+// takes more instructions the shape hardly matters (figures: bench/README.md).
 inline constexpr int kTileRows = 4;
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4
 inline constexpr int kBlockVectors = 2;
