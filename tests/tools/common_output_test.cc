@@ -1,0 +1,159 @@
+// Files written, statistics, and text for people.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <numeric>
+
+#include "common/command_line.h"
+#include "common/file.h"
+#include "common/statistics.h"
+#include "common/terminal.h"
+#include "common_test_util.h"
+
+namespace bqengine::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FileTest : public FolderTest {};
+
+TEST_F(FileTest, WritesAndReplaces) {
+  const std::string path = Path("x");
+  ASSERT_TRUE(WriteFile(path, std::string_view("old")).ok());
+  ASSERT_TRUE(WriteFile(path, std::string_view("new text")).ok());
+  EXPECT_EQ(Read(path), "new text");
+  EXPECT_EQ(FilesInFolder(), 1u);  // nothing temporary is left
+}
+
+TEST_F(FileTest, FailureLeavesWhatWasThere) {
+  const std::string path = Write("x", "old");
+  const Status status = WriteFile(
+      path, [](const ByteSink& sink) { return sink("new", 3) && false; });
+  ExpectFileError(status, StatusCode::kIo, path, "cannot write");
+  EXPECT_EQ(Read(path), "old");
+  EXPECT_EQ(FilesInFolder(), 1u);
+}
+
+TEST_F(FileTest, PassesOverWhatAKilledProcessLeft) {
+  const std::string path = Path("x");
+  const std::string left =
+      Write("x.tmp" + std::to_string(getpid()) + "-0", "left");
+  ASSERT_TRUE(WriteFile(path, std::string_view("new")).ok());
+  EXPECT_EQ(Read(path), "new");
+  EXPECT_EQ(Read(left), "left");
+}
+
+TEST_F(FileTest, WritesThroughLinksAndIntoDevices) {
+  const std::string target = Write("target", "old");
+  fs::create_symlink(target, Path("link"));
+  ASSERT_TRUE(WriteFile(Path("link"), std::string_view("new")).ok());
+  EXPECT_TRUE(fs::is_symlink(Path("link")));
+  EXPECT_EQ(Read(target), "new");
+  ASSERT_TRUE(WriteFile("/dev/null", std::string_view("new")).ok());
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  if (fs::exists("/dev/full")) {
+    ExpectFileError(WriteFile("/dev/full", std::string_view("new")),
+                    StatusCode::kIo, "/dev/full", "No space left");
+  }
+}
+
+TEST_F(FileTest, SaysWhyItCannotWrite) {
+  const std::string nowhere = Path("absent/x");
+  ExpectFileError(WriteFile(nowhere, std::string_view("new")), StatusCode::kIo,
+                  nowhere, "No such file");
+  ExpectFileError(WriteFile(folder_.string(), std::string_view("new")),
+                  StatusCode::kIo, folder_.string(), "is a directory");
+}
+
+TEST_F(FileTest, ReadsPipesAndLimits) {
+  const std::string pipe = Path("pipe");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    _exit(WriteFile(pipe, std::string_view("through")).ok() ? 0 : 1);
+  }
+  const auto bytes = ReadFile(pipe);
+  ASSERT_TRUE(bytes.ok()) << bytes.status().message();
+  EXPECT_EQ(std::string(bytes->begin(), bytes->end()), "through");
+  int child_status = -1;
+  ASSERT_EQ(waitpid(child, &child_status, 0), child);
+  EXPECT_EQ(child_status, 0);
+
+  const std::string path = Write("x", "12345");
+  EXPECT_EQ(ReadFile(path, 5)->size(), 5u);
+  ExpectFileError(ReadFile(path, 4).status(), StatusCode::kInvalidArgument,
+                  path, "is larger than 4 bytes");
+  ExpectFileError(ReadFile("/dev/zero", 1 << 20).status(),
+                  StatusCode::kInvalidArgument, "/dev/zero", "is larger than");
+  EXPECT_EQ(ReadStart(path, 2)->size(), 2u);
+  EXPECT_EQ(ReadStart(path, 9)->size(), 5u);
+}
+
+TEST(Statistics, KnownSamples) {
+  std::vector<double> samples(100);
+  std::iota(samples.rbegin(), samples.rend(), 1.0);  // 100 down to 1
+  const Summary hundred = Summarize(samples);
+  EXPECT_EQ(hundred.count, 100u);
+  EXPECT_EQ(hundred.median, 50.5);
+  EXPECT_EQ(hundred.p90, 90);
+  EXPECT_EQ(hundred.p99, 99);
+  EXPECT_EQ(hundred.mean, 50.5);
+  const Summary three = Summarize({5, 1, 3});
+  EXPECT_EQ(three.median, 3);
+  EXPECT_EQ(three.p90, 5);
+  EXPECT_EQ(three.p99, 5);
+  const Summary one = Summarize({4});
+  EXPECT_EQ(one.median, 4);
+  EXPECT_EQ(one.p90, 4);
+  EXPECT_EQ(Summarize({}).count, 0u);
+  EXPECT_EQ(Summarize({}).p99, 0);
+}
+
+TEST(Text, Formats) {
+  EXPECT_EQ(FormatMicroseconds(0.994), "0.99 us");
+  EXPECT_EQ(FormatMicroseconds(9.996), "10.0 us");
+  EXPECT_EQ(FormatMicroseconds(99.96), "100 us");
+  EXPECT_EQ(FormatMicroseconds(999.4), "999 us");
+  EXPECT_EQ(FormatMicroseconds(999.6), "1.00 ms");
+  EXPECT_EQ(FormatMicroseconds(1234), "1.23 ms");
+  EXPECT_EQ(FormatMicroseconds(2.5e6), "2.50 s");
+  EXPECT_EQ(FormatMicroseconds(2.5e9), "2500 s");
+  EXPECT_EQ(FormatCount(12), "12.0");
+  EXPECT_EQ(FormatCount(19012), "19.0 k");
+  EXPECT_EQ(FormatCount(1.5e6), "1.50 M");
+  EXPECT_EQ(FormatCount(474e9), "474 G");
+  EXPECT_EQ(FormatCount(2.31e12), "2.31 T");
+  EXPECT_EQ(FormatRate(19012, "images"), "19.0 k images/s");
+  EXPECT_EQ(Printable("a\nb\x1b[1m\x7f\xc3\xa9"), "a?b?[1m?\xc3\xa9");
+}
+
+TEST(Text, Wraps) {
+  EXPECT_EQ(WrapLines("", 10), "");
+  EXPECT_EQ(WrapLines("short\n\nlines\n", 10), "short\n\nlines\n");
+  EXPECT_EQ(WrapLines("one two three four\n", 9), "one two\nthree\nfour\n");
+  EXPECT_EQ(WrapLines("one two three", 9, 2), "one two\n  three");
+  EXPECT_EQ(WrapLines("  one two three", 9, 2), "  one two\n    three");
+  EXPECT_EQ(WrapLines("averylongword and", 5), "averylongword\nand");
+  EXPECT_EQ(WrapLines("exactly 10", 10), "exactly 10");
+}
+
+TEST(CommandLine, ExitStatuses) {
+  const auto status = [](StatusCode code) {
+    return ExitStatus(Status(code, "x"));
+  };
+  EXPECT_EQ(ExitStatus(Status()), 0);
+  EXPECT_EQ(status(StatusCode::kInvalidArgument), 2);
+  EXPECT_EQ(status(StatusCode::kInvalidModel), 2);
+  EXPECT_EQ(status(StatusCode::kNotFound), 2);
+  EXPECT_EQ(status(StatusCode::kIo), 1);
+  EXPECT_EQ(status(StatusCode::kUnsupported), 1);
+  EXPECT_EQ(status(StatusCode::kOutOfMemory), 1);
+  EXPECT_EQ(status(StatusCode::kInternal), 1);
+  EXPECT_EQ(ExitStatus(InputError(Status(StatusCode::kIo, "x"))), 2);
+  EXPECT_EQ(ExitStatus(InputError(Status(StatusCode::kOutOfMemory, "x"))), 1);
+}
+
+}  // namespace
+}  // namespace bqengine::tools

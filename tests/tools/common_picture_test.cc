@@ -1,0 +1,186 @@
+// PNG and JPEG files, good and broken, and resizing.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <random>
+
+#include "common/picture.h"
+#include "common_test_util.h"
+
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STB_IMAGE_WRITE_STATIC
+#include <stb/stb_image_write.h>
+
+namespace bqengine::tools {
+namespace {
+
+class PictureTest : public FolderTest {};
+
+void Append(void* to, void* data, int size) {
+  static_cast<std::string*>(to)->append(static_cast<const char*>(data),
+                                        static_cast<size_t>(size));
+}
+
+std::string Png(int width, int height, int channels,
+                const std::vector<uint8_t>& pixels) {
+  std::string bytes;
+  stbi_write_png_to_func(Append, &bytes, width, height, channels, pixels.data(),
+                         width * channels);
+  return bytes;
+}
+
+std::string Jpeg(int width, int height, int channels,
+                 const std::vector<uint8_t>& pixels) {
+  std::string bytes;
+  stbi_write_jpg_to_func(Append, &bytes, width, height, channels, pixels.data(),
+                         95);
+  return bytes;
+}
+
+// A smooth slope, which JPEG keeps nearly as it is.
+std::vector<uint8_t> Slope(int width, int height, int channels) {
+  std::vector<uint8_t> pixels;
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      for (int c = 0; c < channels; ++c) {
+        pixels.push_back(static_cast<uint8_t>(3 * x + 2 * y + 40 * c));
+      }
+    }
+  }
+  return pixels;
+}
+
+TEST_F(PictureTest, ReadsPngExactly) {
+  const std::vector<uint8_t> pixels = Slope(5, 3, 3);
+  const auto picture = ReadPicture(Write("x.png", Png(5, 3, 3, pixels)), 3);
+  ASSERT_TRUE(picture.ok()) << picture.status().message();
+  EXPECT_EQ(picture->count, 1);
+  EXPECT_EQ(picture->width, 5);
+  EXPECT_EQ(picture->height, 3);
+  EXPECT_EQ(picture->channels, 3);
+  EXPECT_EQ(picture->pixels, pixels);
+}
+
+TEST_F(PictureTest, ConvertsChannels) {
+  // Gray to RGB repeats; RGB to gray weighs (green most, blue least).
+  const auto rgb = ReadPicture(Write("g.png", Png(2, 1, 1, {10, 200})), 3);
+  ASSERT_TRUE(rgb.ok());
+  EXPECT_EQ(rgb->pixels, (std::vector<uint8_t>{10, 10, 10, 200, 200, 200}));
+  const auto gray = ReadPicture(
+      Write("c.png", Png(3, 1, 3, {255, 0, 0, 0, 255, 0, 0, 0, 255})), 1);
+  ASSERT_TRUE(gray.ok());
+  ASSERT_EQ(gray->pixels.size(), 3u);
+  EXPECT_NEAR(gray->pixels[0], 0.299 * 255, 2);
+  EXPECT_NEAR(gray->pixels[1], 0.587 * 255, 2);
+  EXPECT_NEAR(gray->pixels[2], 0.114 * 255, 2);
+  // Transparency is dropped.
+  const auto opaque =
+      ReadPicture(Write("a.png", Png(1, 1, 4, {9, 8, 7, 0})), 3);
+  ASSERT_TRUE(opaque.ok());
+  EXPECT_EQ(opaque->pixels, (std::vector<uint8_t>{9, 8, 7}));
+}
+
+TEST_F(PictureTest, ReadsJpeg) {
+  const std::vector<uint8_t> pixels = Slope(32, 24, 1);
+  const auto picture = ReadPicture(Write("x.jpg", Jpeg(32, 24, 1, pixels)), 1);
+  ASSERT_TRUE(picture.ok()) << picture.status().message();
+  ASSERT_EQ(picture->pixels.size(), pixels.size());
+  for (size_t i = 0; i < pixels.size(); ++i) {
+    ASSERT_NEAR(picture->pixels[i], pixels[i], 8) << i;
+  }
+}
+
+TEST_F(PictureTest, RefusesWhatIsNoPicture) {
+  const std::string absent = Path("absent.png");
+  ExpectFileError(ReadPicture(absent, 1).status(), StatusCode::kNotFound,
+                  absent, "cannot open");
+  ExpectFileError(ReadPicture(folder_.string(), 1).status(),
+                  StatusCode::kInvalidArgument, folder_.string(),
+                  "is a directory");
+  const std::string empty = Write("empty.png", "");
+  ExpectFileError(ReadPicture(empty, 1).status(), StatusCode::kInvalidArgument,
+                  empty, "is empty");
+  // GIF and BMP are not built in.
+  for (const std::string bytes : {"GIF89a", "BM123456", "hello"}) {
+    const std::string path = Write("x.png", bytes);
+    ExpectFileError(ReadPicture(path, 1).status(), StatusCode::kInvalidArgument,
+                    path, "not a PNG or JPEG");
+  }
+}
+
+// A header of 33 bytes that declares 2^28 pixels.
+TEST_F(PictureTest, RefusesHugePictures) {
+  std::string bytes = Png(1, 1, 1, {0});
+  bytes[18] = bytes[22] = 0x40;  // bits 8 to 15 of width and height
+  const std::string path = Write("x.png", bytes);
+  ExpectFileError(ReadPicture(path, 1).status(), StatusCode::kInvalidArgument,
+                  path, "16385x16385 is too large");
+}
+
+// However a file is cut or damaged, there is a picture or an error; sanitizers
+// watch. A cut PNG has lost pixels and must be an error.
+TEST_F(PictureTest, SurvivesDamage) {
+  constexpr unsigned kSeed = 5;
+  std::mt19937 random(kSeed);
+  std::vector<uint8_t> noise(20 * 20 * 3);
+  for (uint8_t& pixel : noise) pixel = static_cast<uint8_t>(random());
+  const std::string png = Png(20, 20, 3, noise);
+  const std::string jpeg = Jpeg(20, 20, 3, noise);
+  for (size_t size = 1; size + 16 < png.size(); size += 13) {
+    EXPECT_FALSE(ReadPicture(Write("x", png.substr(0, size)), 3).ok()) << size;
+  }
+  for (size_t size = 1; size < jpeg.size(); size += 13) {
+    const auto picture = ReadPicture(Write("x", jpeg.substr(0, size)), 3);
+    if (picture.ok()) {
+      EXPECT_EQ(picture->pixels.size(), 1200u);
+    }
+  }
+  for (const std::string& good : {png, jpeg}) {
+    for (int i = 0; i < 500; ++i) {
+      std::string bytes = good;
+      for (int k = 0; k < 3; ++k) {
+        bytes[random() % bytes.size()] = static_cast<char>(random());
+      }
+      const auto picture = ReadPicture(Write("x", bytes), 1);
+      if (picture.ok()) {
+        EXPECT_EQ(picture->pixels.size(), picture->item_size())
+            << "seed " << kSeed << ", case " << i;
+      }
+    }
+  }
+}
+
+TEST_F(PictureTest, Resizes) {
+  // Halving averages pairs; doubling a constant keeps it.
+  const PixelBatch two{2,
+                       2,
+                       4,
+                       1,
+                       {0, 0, 100, 100, 0, 0, 100, 100,  //
+                        50, 50, 50, 50, 50, 50, 50, 50}};
+  const auto half = ResizePictures(two, 1, 2);
+  ASSERT_TRUE(half.ok()) << half.status().message();
+  EXPECT_EQ(half->count, 2);
+  EXPECT_EQ(half->height, 1);
+  EXPECT_EQ(half->width, 2);
+  ASSERT_EQ(half->pixels.size(), 4u);
+  // The triangle reaches one pixel into the neighbour.
+  EXPECT_NEAR(half->pixels[0], 12, 2);
+  EXPECT_NEAR(half->pixels[1], 88, 2);
+  EXPECT_EQ(half->pixels[2], 50);
+  EXPECT_EQ(half->pixels[3], 50);
+  const auto doubled = ResizePictures({1, 1, 1, 3, {10, 20, 30}}, 2, 2);
+  ASSERT_TRUE(doubled.ok());
+  EXPECT_EQ(doubled->pixels, (std::vector<uint8_t>{10, 20, 30, 10, 20, 30, 10,
+                                                   20, 30, 10, 20, 30}));
+  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{0, 1},
+                                      {1, -1},
+                                      {70000, 1},
+                                      {1, 1LL << 40}}) {
+    EXPECT_EQ(ResizePictures(two, height, width).status().code(),
+              StatusCode::kInvalidArgument);
+  }
+}
+
+}  // namespace
+}  // namespace bqengine::tools
