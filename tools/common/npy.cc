@@ -175,10 +175,14 @@ std::optional<uint64_t> CountElements(const Shape& shape) {
   return count;
 }
 
+// As Python writes a tuple: "()", "(2,)", "(3, 4)".
 std::string ShapeText(const Shape& shape) {
   std::string text = "(";
-  for (const int64_t dimension : shape) text += std::to_string(dimension) + ",";
-  if (shape.size() > 1) text.pop_back();
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) text += ", ";
+    text += std::to_string(shape[i]);
+  }
+  if (shape.size() == 1) text += ',';
   return text + ")";
 }
 
