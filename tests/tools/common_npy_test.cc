@@ -72,6 +72,25 @@ TEST_F(NpyTest, WritesWhatNumPyWrites) {
   EXPECT_EQ(Read(path), expected);
 }
 
+// Files that NumPy itself wrote come out as they went in.
+TEST_F(NpyTest, RewritesFilesOfNumPy) {
+  const std::string golden = BQE_SHARED "/golden";
+  if (!std::filesystem::exists(golden)) GTEST_SKIP() << "no " << golden;
+  int files = 0;
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(golden)) {
+    if (entry.path().extension() != ".npy") continue;
+    SCOPED_TRACE(entry.path().string());
+    const auto array = ReadNpy(entry.path().string());
+    ASSERT_TRUE(array.ok()) << array.status().message();
+    const std::string path = Path("x.npy");
+    ASSERT_TRUE(WriteNpy(path, array->shape, array->values).ok());
+    EXPECT_TRUE(Read(path) == Read(entry.path().string()));
+    ++files;
+  }
+  EXPECT_GT(files, 0);
+}
+
 TEST_F(NpyTest, WritesOneDimensionAsTuple) {
   const std::string path = Path("x.npy");
   ASSERT_TRUE(WriteNpy(path, {2}, std::vector<float>{1, 2}).ok());

@@ -1,0 +1,244 @@
+// The parts of bq-run: predictions, layers' times, runs of several inputs and
+// of bits.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "common_test_util.h"
+#include "run/inputs.h"
+#include "run/predict.h"
+#include "run/profile.h"
+#include "run/runner.h"
+#include "tests/support/graph_maker.h"
+
+namespace bqengine::run {
+namespace {
+
+using testing::GraphMaker;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+std::vector<int64_t> Indices(const std::vector<Prediction>& predictions) {
+  std::vector<int64_t> indices;
+  for (const Prediction& p : predictions) indices.push_back(p.index);
+  return indices;
+}
+
+TEST(Classify, SortsAndBreaksTiesByIndex) {
+  const std::vector<float> scores = {0.5f, 2.5f, -1, 2.5f, 0.25f};
+  EXPECT_EQ(Indices(Classify(scores, 3, false)),
+            (std::vector<int64_t>{1, 3, 0}));
+  EXPECT_EQ(Classify(scores, 99, false).size(), 5u);
+  EXPECT_EQ(Indices(Classify(std::vector<float>{kNan, -kInf, 1}, 3, false)),
+            (std::vector<int64_t>{2, 0, 1}));
+}
+
+TEST(Classify, ConfidenceIsSoftmax) {
+  const std::vector<float> scores = {1.5f, 0.25f, -2};
+  const double sum = std::exp(1.5) + std::exp(0.25) + std::exp(-2.0);
+  const auto top = Classify(scores, 3, false);
+  EXPECT_NEAR(*top[0].confidence, std::exp(1.5) / sum, 1e-12);
+  EXPECT_NEAR(*top[2].confidence, std::exp(-2.0) / sum, 1e-12);
+  // Scores far beyond the range of exp.
+  const auto far = Classify(std::vector<float>{5000.5f, -5000}, 2, false);
+  EXPECT_EQ(*far[0].confidence, 1);
+  EXPECT_EQ(*far[1].confidence, 0);
+}
+
+TEST(Classify, ProbabilitiesStayAsTheyAre) {
+  const auto top = Classify(std::vector<float>{0.25f, 0.75f}, 2, true);
+  EXPECT_EQ(*top[0].confidence, 0.75);
+  EXPECT_EQ(*Classify(std::vector<float>{0, 1}, 1, true)[0].confidence, 1);
+}
+
+TEST(Classify, MakesUpNoProbability) {
+  for (const std::vector<float>& scores : std::vector<std::vector<float>>{
+           {3, -17, 44}, {0.5f}, {0.5f, kNan}, {0.5f, kInf}}) {
+    EXPECT_FALSE(Classify(scores, 1, false)[0].confidence.has_value());
+  }
+}
+
+Model MakeModel(Graph graph) {
+  auto model = Model::FromGraph(std::move(graph));
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  return *std::move(model);
+}
+
+TEST(Classify, NamesAndText) {
+  GraphMaker maker(1);
+  Graph graph = maker.Start({kBatch, 2});
+  GraphMaker::Add(graph, "Relu", "y", {"x"});
+  graph.labels = {"cat", "d\nog"};
+  const Model model = MakeModel(graph);
+  EXPECT_EQ(ClassName(model, 2, 1), "d?og");
+  EXPECT_EQ(ClassName(model, 3, 1), "1");
+  EXPECT_EQ(PredictionText(model, 2, {0, 1.5f, 0.998}), "cat (99.8 %)");
+  EXPECT_EQ(PredictionText(model, 2, {0, 31, std::nullopt}), "cat (score 31)");
+  EXPECT_FALSE(EndsInSoftmax(model, 0));
+  GraphMaker::Add(graph, "Softmax", "z", {"y"});
+  EXPECT_TRUE(EndsInSoftmax(MakeModel(graph), 0));
+}
+
+// x + y, and the sign of it, at once.
+Model TwoInTwoOut() {
+  GraphMaker maker(1);
+  Graph graph = maker.Start({kBatch, 70});
+  graph.inputs.push_back(
+      {.name = "y", .info = {DataType::kFloat32, {kBatch, 70}}});
+  GraphMaker::Add(graph, "Add", "sum", {"x", "y"});
+  GraphMaker::Add(graph, "Binarize", "sign", {"sum"},
+                  {{"encoding", std::string("bipolar")}});
+  GraphMaker::Add(graph, "Binarize", "step", {"sum"},
+                  {{"encoding", std::string("unipolar")}});
+  graph.outputs = {{.name = "sum"}, {.name = "sign"}, {.name = "step"}};
+  return MakeModel(graph);
+}
+
+TEST(Runner, SlicesInputsAndExpandsBits) {
+  const Model model = TwoInTwoOut();
+  GraphMaker maker(2);
+  constexpr size_t kItems = 5, kFeatures = 70;
+  const std::vector<std::vector<float>> inputs = {
+      maker.Floats(kItems * kFeatures, -1, 1),
+      maker.Floats(kItems * kFeatures, -1, 1)};
+  auto runner = Runner::Create(model, {}, 2);
+  ASSERT_TRUE(runner.ok()) << runner.status().message();
+  ASSERT_TRUE(runner->Run(3, 2, inputs).ok());
+  EXPECT_EQ(runner->runs(), 1);
+  EXPECT_EQ(runner->items(), 2);
+  ASSERT_EQ(runner->output(0).size(), 2 * kFeatures);
+  ASSERT_EQ(runner->output(1).size(), 2 * kFeatures);
+  ASSERT_EQ(runner->output(2).size(), 2 * kFeatures);
+  for (size_t i = 0; i < 2 * kFeatures; ++i) {
+    const size_t at = 3 * kFeatures + i;
+    const float sum = inputs[0][at] + inputs[1][at];
+    EXPECT_EQ(runner->output(0)[i], sum);
+    EXPECT_EQ(runner->output(1)[i], sum >= 0 ? 1 : -1) << i;
+    EXPECT_EQ(runner->output(2)[i], sum >= 0 ? 1 : 0) << i;
+  }
+  // A smaller last run.
+  ASSERT_TRUE(runner->Run(0, 1, inputs).ok());
+  EXPECT_EQ(runner->output(1).size(), kFeatures);
+  EXPECT_EQ(runner->items(), 3);
+}
+
+TEST(Runner, RefusesInputsOfBits) {
+  Graph graph;
+  graph.inputs = {
+      {.name = "x", .info = {DataType::kBipolar, {kBatch, 4, 4, 8}}}};
+  GraphMaker::Add(graph, "BinaryMaxPool", "y", {"x"},
+                  {{"kernel_shape", std::vector<int64_t>{2, 2}}});
+  const auto runner = Runner::Create(MakeModel(graph), {}, 1);
+  EXPECT_EQ(runner.status().code(), StatusCode::kUnsupported);
+  EXPECT_NE(runner.status().message().find("'x' takes bipolar"),
+            std::string::npos);
+}
+
+TEST(Profile, AddsUpRunsOfDifferentBatches) {
+  GraphMaker maker(3);
+  Graph graph = maker.Start({kBatch, 100});
+  GraphMaker::Add(graph, "Gemm", "y", {"x"}, {},
+                  {{"weight", maker.RandomFloats({50, 100}, -1, 1)}});
+  GraphMaker::Add(graph, "Relu", "z", {"y"});
+  Options options;
+  options.profile = "unused";
+  auto runner = Runner::Create(MakeModel(graph), options, 4);
+  ASSERT_TRUE(runner.ok()) << runner.status().message();
+  const std::vector<std::vector<float>> inputs = {maker.Floats(600, -1, 1)};
+  ASSERT_TRUE(runner->Run(0, 4, inputs).ok());
+  ASSERT_TRUE(runner->Run(4, 2, inputs).ok());
+
+  const auto layers = LayerTimes(*runner);
+  ASSERT_EQ(layers.size(), 2u);
+  EXPECT_EQ(layers[0].op, "Gemm");
+  EXPECT_NEAR(layers[0].share + layers[1].share, 1, 1e-12);
+  EXPECT_EQ(layers[1].macs_per_second, 0);
+  // 6 items of 5000 multiply-adds in two runs of this mean time.
+  EXPECT_NEAR(layers[0].macs_per_second, 6 * 5000 / (2 * layers[0].us) * 1e6,
+              1e-6 * layers[0].macs_per_second);
+}
+
+TEST(Profile, TableAndShortLines) {
+  const std::vector<LayerTime> layers = {
+      {"conv1", "BinaryConv", "28x28x32", "cpu:avx2", 12.34, 0.75, 2.5e12},
+      {"relu", "Relu", "28x28x32", "reference", 4, 0.25, 0}};
+  EXPECT_EQ(LayerTable(layers, 80),
+            "layer  op          output      us     %   MAC/s  backend\n"
+            "conv1  BinaryConv  28x28x32  12.3  75.0  2.50 T  cpu:avx2\n"
+            "relu   Relu        28x28x32   4.0  25.0       -  reference\n");
+  EXPECT_EQ(LayerTable(layers, 40),
+            "conv1\n  12.3 us, 75.0 %\n  2.50 TMAC/s\n"
+            "  BinaryConv 28x28x32\n  cpu:avx2\n"
+            "relu\n  4.00 us, 25.0 %\n  Relu 28x28x32\n  reference\n");
+}
+
+TEST(Profile, ChromeTraceHasOneEventForEachLayer) {
+  std::vector<NodeProfile> nodes(2);
+  nodes[0] = {.name = "a\"\xff",
+              .op = "Conv",
+              .backend = "b",
+              .output_shape = "3",
+              .macs = 7,
+              .last_start_us = 1.5,
+              .last_us = 2.5,
+              .total_us = 9,
+              .runs = 3};
+  nodes[1].name = "second";
+  const auto trace = nlohmann::json::parse(ChromeTrace(nodes, "net"));
+  std::vector<nlohmann::json> complete;
+  for (const auto& event : trace.at("traceEvents")) {
+    EXPECT_TRUE(event.contains("pid") && event.contains("tid"));
+    if (event.at("ph") == "X") complete.push_back(event);
+  }
+  ASSERT_EQ(complete.size(), 2u);
+  EXPECT_EQ(complete[0].at("ts"), 1.5);
+  EXPECT_EQ(complete[0].at("dur"), 2.5);
+  EXPECT_EQ(complete[0].at("cat"), "Conv");
+  EXPECT_EQ(complete[0].at("args").at("macs"), 7);
+  EXPECT_EQ(complete[1].at("name"), "second");
+}
+
+// Pixels into models of pictures and of vectors.
+TEST(Inputs, PixelsFitTheModelOrAreRefused) {
+  GraphMaker maker(1);
+  const auto model_of = [&maker](Shape shape) {
+    Graph graph = maker.Start(std::move(shape));
+    graph.inputs[0].preprocess.scale = 0.5f;
+    GraphMaker::Add(graph, "Relu", "y", {"x"});
+    return MakeModel(graph);
+  };
+  std::vector<std::string> notes;
+  const auto note = [&notes](const std::string& line) {
+    notes.push_back(line);
+  };
+  const tools::PixelBatch gray{1, 2, 2, 1, {2, 4, 6, 8}};
+  const std::vector<float> halves = {1, 2, 3, 4};
+  for (const Shape& shape : {Shape{kBatch, 2, 2, 1}, Shape{kBatch, 4}}) {
+    const auto values = PixelsToValues(model_of(shape), gray, "g", note);
+    ASSERT_TRUE(values.ok()) << values.status().message();
+    EXPECT_EQ(*values, halves);
+  }
+  EXPECT_TRUE(notes.empty());
+  const auto resized =
+      PixelsToValues(model_of({kBatch, 4, 3, 1}), gray, "g", note);
+  ASSERT_TRUE(resized.ok()) << resized.status().message();
+  EXPECT_EQ(resized->size(), 12u);
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_EQ(notes[0], "g: resized from 2x2 to 3x4");
+
+  for (const Shape& shape : {Shape{kBatch, 2, 2, 3}, Shape{kBatch, 2, 2, 2},
+                             Shape{kBatch, 5}, Shape{kBatch, 4, 1}}) {
+    const auto values = PixelsToValues(model_of(shape), gray, "g", note);
+    tools::ExpectFileError(values.status(), StatusCode::kInvalidArgument, "g",
+                           "");
+  }
+  tools::ExpectFileError(
+      PixelsToValues(TwoInTwoOut(), gray, "g", note).status(),
+      StatusCode::kInvalidArgument, "g", "one input");
+}
+
+}  // namespace
+}  // namespace bqengine::run
