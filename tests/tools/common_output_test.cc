@@ -1,13 +1,18 @@
 // Files written, statistics, and text for people.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <numeric>
+#include <thread>
 
 #include "common/command_line.h"
 #include "common/file.h"
+#include "common/progress.h"
 #include "common/statistics.h"
 #include "common/terminal.h"
 #include "common_test_util.h"
@@ -137,6 +142,51 @@ TEST(Text, Wraps) {
   EXPECT_EQ(WrapLines("  one two three", 9, 2), "  one two\n    three");
   EXPECT_EQ(WrapLines("averylongword and", 5), "averylongword\nand");
   EXPECT_EQ(WrapLines("exactly 10", 10), "exactly 10");
+}
+
+// Standard error becomes a terminal of 40 columns for the test.
+TEST(ProgressBar, WaitsDrawsAndClears) {
+  int terminal = -1, other_end = -1;
+  const winsize size = {24, 40, 0, 0};
+  ASSERT_EQ(openpty(&terminal, &other_end, nullptr, nullptr, &size), 0);
+  ASSERT_EQ(fcntl(terminal, F_SETFL, O_NONBLOCK), 0);
+  const int saved = dup(STDERR_FILENO);
+  dup2(other_end, STDERR_FILENO);
+  const auto drawn = [terminal] {
+    char buffer[1000];
+    const ssize_t bytes = read(terminal, buffer, sizeof(buffer));
+    return std::string(buffer, bytes > 0 ? static_cast<size_t>(bytes) : 0);
+  };
+  std::string early, late, after;
+  {
+    Progress progress("images", 200);
+    progress.Update(1);
+    early = drawn();
+    std::this_thread::sleep_for(std::chrono::milliseconds(2100));
+    progress.Update(100);
+    late = drawn();
+  }
+  after = drawn();
+  dup2(saved, STDERR_FILENO);
+  close(saved);
+  close(other_end);
+  close(terminal);
+  EXPECT_EQ(early, "");
+  const std::string clear = "\x1b[K";
+  // 40 columns: the text, brackets, and one that stays free.
+  EXPECT_EQ(late, "\rimages 100/200 [" + std::string(11, '#') +
+                      std::string(11, '-') + "]" + clear);
+  EXPECT_EQ(after, "\r" + clear);
+}
+
+TEST(ProgressBar, IsSilentWithoutTerminal) {
+  ::testing::internal::CaptureStderr();
+  {
+    Progress progress("images", 2);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2100));
+    progress.Update(1);
+  }
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
 TEST(CommandLine, ExitStatuses) {

@@ -26,6 +26,9 @@ Exit status: 0 success; 1 failure at run time; 2 bad usage, bad model or input f
 constexpr int64_t kMaxBatch = int64_t{1} << 20;
 constexpr int kMaxThreads = 1024;
 
+// CLI11 reads what overflows as the largest number; this refuses it.
+constexpr int64_t kMaxCount = int64_t{1} << 40;
+
 void DeclareModes(CLI::App* app, Options* o) {
   constexpr char kGroup[] = "What to do";
   auto* input = app->add_option("-i,--input", o->inputs,
@@ -40,17 +43,23 @@ void DeclareModes(CLI::App* app, Options* o) {
   auto* topk = app->add_option("--topk", o->topk,
                                "Print the K best classes of each input "
                                "(default: 5 if there is no --output)");
-  topk->option_text("K")->check(CLI::PositiveNumber)->group(kGroup);
+  topk->option_text("K")
+      ->check(CLI::Range(int64_t{1}, kMaxCount))
+      ->group(kGroup);
 
   auto* dataset = app->add_option("--dataset", o->dataset,
                                   "Measure the accuracy on a test set: "
                                   "mnist:DIR or cifar10:FILE_OR_DIR");
   dataset->option_text("KIND:PATH")->group(kGroup);
   auto* limit = app->add_option("--limit", o->limit, "Only the first N images");
-  limit->option_text("N")->check(CLI::PositiveNumber)->group(kGroup);
+  limit->option_text("N")
+      ->check(CLI::Range(int64_t{1}, kMaxCount))
+      ->group(kGroup);
   auto* show = app->add_option("--show", o->show,
                                "Print the predictions of the first N images");
-  show->option_text("N")->check(CLI::PositiveNumber)->group(kGroup);
+  show->option_text("N")
+      ->check(CLI::Range(int64_t{1}, kMaxCount))
+      ->group(kGroup);
 
   auto* benchmark = app->add_flag("--benchmark", o->benchmark,
                                   "Measure the time of a run, on --input or "
@@ -58,7 +67,9 @@ void DeclareModes(CLI::App* app, Options* o) {
   benchmark->group(kGroup);
   auto* runs = app->add_option("--runs", o->runs,
                                "Runs to measure (default: 2 seconds of them)");
-  runs->option_text("N")->check(CLI::PositiveNumber)->group(kGroup);
+  runs->option_text("N")
+      ->check(CLI::Range(int64_t{1}, kMaxCount))
+      ->group(kGroup);
 
   app->add_flag("--list-backends", o->list_backends,
                 "List backends, and which one is chosen")

@@ -1,0 +1,667 @@
+"""bq-run from outside: files in, text, files and exit statuses out.
+
+run_cli_test.py --models DIR --data DIR --plugins DIR -- BQ_RUN...
+DIR of models is written by run_fixtures. What follows -- starts bq-run, through
+an emulator perhaps.
+"""
+
+import argparse
+import errno
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import unittest
+import zlib
+
+ARGUMENTS = None
+
+
+def npy(shape, values, descr="<f4"):
+    """The bytes of an .npy file."""
+    code = {"<f4": "f", "<f8": "d", "|u1": "B"}[descr]
+    header = repr({"descr": descr, "fortran_order": False,
+                   "shape": tuple(shape)}) + "\n"
+    return (b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) +
+            header.encode() + struct.pack(f"<{len(values)}{code}", *values))
+
+
+def read_npy(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    length = struct.unpack("<H", data[8:10])[0]
+    header = eval(data[10:10 + length])  # of our own making
+    assert header["descr"] == "<f4" and not header["fortran_order"], header
+    body = data[10 + length:]
+    return list(header["shape"]), list(struct.unpack(f"<{len(body) // 4}f",
+                                                     body))
+
+
+def png(width, height, color):
+    """The bytes of a PNG of one RGB color."""
+    def chunk(kind, data):
+        return (struct.pack(">I", len(data)) + kind + data +
+                struct.pack(">I", zlib.crc32(kind + data)))
+    rows = (b"\0" + bytes(color) * width) * height
+    return (b"\x89PNG\r\n\x1a\n" +
+            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0,
+                                       0)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def ramp(count):
+    """Values of both signs that float32 holds exactly."""
+    return [(i * 37 % 101 - 50) / 8 for i in range(count)]
+
+
+class RunTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="bqe_run_")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def write(self, name, data):
+        with open(self.path(name), "wb") as file:
+            file.write(data)
+        return self.path(name)
+
+    @staticmethod
+    def model(name):
+        return os.path.join(ARGUMENTS.models, name + ".json")
+
+    @staticmethod
+    def mnist():
+        return os.path.join(ARGUMENTS.data, "mnist-500")
+
+    @staticmethod
+    def environment(**variables):
+        environment = {k: v for k, v in os.environ.items()
+                       if k != "BQENGINE_BACKEND"}
+        environment.update(variables)
+        return environment
+
+    def start(self, *arguments, status=0, env=None, **options):
+        """Runs bq-run without a terminal; its exit status must be `status`."""
+        result = subprocess.run(
+            ARGUMENTS.command + list(arguments), stdin=subprocess.DEVNULL,
+            env=env or self.environment(), check=False,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
+        message = (f"{arguments}\nstdout: {result.stdout}\n"
+                   f"stderr: {result.stderr}")
+        self.assertEqual(result.returncode, status, message)
+        for stream in (result.stdout, result.stderr):
+            self.assertNotIn(b"\x1b", stream or b"", message)
+        return result
+
+    def run_text(self, *arguments, **options):
+        return self.start(*arguments, **options).stdout.decode()
+
+    def run_json(self, *arguments, **options):
+        """stdout must be one JSON object and nothing else."""
+        facts = json.loads(self.run_text(*arguments, "--json", **options))
+        self.assertIsInstance(facts, dict)
+        return facts
+
+    def expect_error(self, status, what, *arguments, **options):
+        """One line on stderr with `what` in it, nothing on stdout."""
+        result = self.start(*arguments, status=status, **options)
+        error = result.stderr.decode()
+        self.assertTrue(error.startswith("bq-run: "), error)
+        self.assertEqual(error.count("\n"), 1, error)
+        self.assertTrue(error.endswith("\n"), error)
+        self.assertIn(what, error)
+        if result.stdout is not None:
+            self.assertEqual(result.stdout, b"")
+
+    def check_latency(self, facts):
+        latency = facts["latency_us"]
+        self.assertEqual(list(latency), ["median", "p90", "p99"])
+        self.assertGreater(latency["median"], 0)
+        self.assertLessEqual(latency["median"], latency["p90"])
+        self.assertLessEqual(latency["p90"], latency["p99"])
+
+
+class Usage(RunTest):
+    def test_help(self):
+        result = self.start("--help")
+        text = result.stdout.decode()
+        self.assertEqual(result.stderr, b"")
+        for option in ("--input", "--output", "--topk", "--dataset", "--limit",
+                       "--show", "--benchmark", "--batch", "--runs",
+                       "--threads", "--backend", "--plugin", "--profile",
+                       "--json", "--list-backends", "--help"):
+            self.assertIn(option, text)
+        self.assertIn("Examples:", text)
+        self.assertIn("Exit status:", text)
+        self.assertEqual(self.run_text("-h"), text)
+
+    def test_bad_usage(self):
+        digits = self.model("digits")
+        mnist = "mnist:" + self.mnist()
+        for arguments, what in (
+                ((), "no model"),
+                ((digits,), "nothing to do"),
+                (("--dataset", mnist), "no model"),
+                ((digits, "--frobnicate"), "--frobnicate"),
+                ((digits, "second.json", "--benchmark"), "second.json"),
+                ((digits, "--dataset"), "--dataset"),
+                ((digits, "--dataset", mnist, "--limit", "0"), "--limit"),
+                ((digits, "--dataset", mnist, "--limit", "-3"), "--limit"),
+                ((digits, "--dataset", mnist, "--limit", "few"), "--limit"),
+                ((digits, "--dataset", mnist, "--limit",
+                  "99999999999999999999"), "--limit"),
+                ((digits, "--dataset", mnist, "--batch", "0"), "--batch"),
+                ((digits, "--dataset", mnist, "--batch", "9999999999"),
+                 "--batch"),
+                ((digits, "--dataset", mnist, "--threads", "-1"), "--threads"),
+                ((digits, "--dataset", mnist, "--threads", "5000"),
+                 "--threads"),
+                ((digits, "--dataset", mnist, "--benchmark"), "--benchmark"),
+                ((digits, "--dataset", mnist, "--input", "x.npy"), "--input"),
+                ((digits, "--benchmark", "--limit", "3"), "--limit"),
+                ((digits, "--benchmark", "--show", "3"), "--show"),
+                ((digits, "--benchmark", "--output", "y.npy"), "--output"),
+                ((digits, "--dataset", mnist, "--runs", "3"), "--runs"),
+                ((digits, "--dataset", mnist, "--topk", "3"), "--topk"),
+                ((digits, "--dataset", "imagenet:x"), "imagenet:x"),
+                ((digits, "--list-backends"), "--list-backends")):
+            with self.subTest(arguments=arguments):
+                self.expect_error(2, what, *arguments)
+
+
+class BadInput(RunTest):
+    def test_models(self):
+        empty = self.write("empty.json", b"")
+        broken = self.write("broken.json", b"{\"format\"")
+        for path in (self.path("absent.json"), self.folder, empty, broken,
+                     self.write("pixels.json", png(2, 2, (0, 0, 0)))):
+            with self.subTest(path=path):
+                self.expect_error(2, path, path, "--benchmark")
+
+    def test_model_without_weights(self):
+        # The model that ships keeps its weights in a file beside it.
+        source = os.path.join(ARGUMENTS.data, "models", "lenet-xnor-mnist")
+        alone = self.path("lenet-xnor-mnist.json")
+        shutil.copy(source + ".json", alone)
+        self.expect_error(2, "lenet-xnor-mnist.safetensors", alone,
+                          "--benchmark")
+        with open(source + ".safetensors", "rb") as file:
+            self.write("lenet-xnor-mnist.safetensors", file.read()[:-1])
+        self.expect_error(2, "lenet-xnor-mnist.safetensors", alone,
+                          "--benchmark")
+
+    def test_inputs(self):
+        good = npy([1, 1, 28, 28], ramp(784))
+        for name, data, what in (
+                ("empty.npy", b"", "is empty"),
+                ("text.npy", b"hello, world", "neither .npy nor"),
+                ("cut.npy", good[:-1], "the file holds"),
+                ("long.npy", good + b"x", "the file holds"),
+                ("shape.npy", npy([1, 28, 28, 1], ramp(784)),
+                 "has shape 1x28x28x1, but input 'x' takes Nx1x28x28"),
+                ("rank.npy", npy([784], ramp(784)), "has shape 784"),
+                ("none.npy", npy([0, 1, 28, 28], []), "N >= 1"),
+                ("cut.png", png(28, 28, (1, 2, 3))[:50], "damaged"),
+                ("cut.gz", b"\x1f\x8b\x08\x00", "cut.gz"),
+                ("cut.idx", b"\0\0\x08\x03\0\0", "truncated")):
+            with self.subTest(name=name):
+                path = self.write(name, data)
+                for mode in (("--topk", "1"), ("--benchmark",)):
+                    self.expect_error(2, path + ": ", self.model("digits"),
+                                      "--input", path, *mode)
+                    self.expect_error(2, what, self.model("digits"),
+                                      "--input", path, *mode)
+        for path in (self.path("absent.npy"), self.folder):
+            self.expect_error(2, path + ": ", self.model("digits"), "--input",
+                              path)
+
+    def test_no_permission(self):
+        path = self.write("secret.npy", npy([1, 1, 28, 28], ramp(784)))
+        os.chmod(path, 0)
+        if os.access(path, os.R_OK):
+            self.skipTest("root may read everything")
+        self.expect_error(2, path, self.model("digits"), "--input", path)
+
+    def test_wrong_number_of_files(self):
+        one = self.write("one.npy", npy([1, 5], ramp(5)))
+        two = self.write("two.npy", npy([2, 5], ramp(10)))
+        picture = self.write("x.png", png(4, 4, (1, 2, 3)))
+        model = self.model("sum")
+        self.expect_error(2, "2 inputs", model, "--input", one)
+        self.expect_error(2, "holds 2 items", model, "-i", one, "-i", two)
+        self.expect_error(2, "2 outputs", model, "-i", one, "-i", one, "-o",
+                          self.path("y.npy"))
+        self.expect_error(2, "mixed", model, "-i", one, "-i", picture)
+        self.expect_error(2, "one input", model, "-i", picture)
+        self.expect_error(2, "takes no pictures", self.model("relu"), "-i",
+                          picture)
+        self.expect_error(2, "1 items only", model, "-i", one, "-i", one,
+                          "--benchmark", "--batch", "2")
+
+    def test_datasets(self):
+        digits = self.model("digits")
+        absent = self.path("absent")
+        self.expect_error(2, absent, digits, "--dataset", "mnist:" + absent)
+        self.expect_error(2, absent, digits, "--dataset", "cifar10:" + absent)
+        self.expect_error(2, self.folder, digits, "--dataset",
+                          "mnist:" + self.folder)
+        # Color pictures for a gray model; ten digits for three colors.
+        cifar = self.write("x.bin", b"\1" + bytes(3072))
+        self.expect_error(2, "3 channels", digits, "--dataset",
+                          "cifar10:" + cifar)
+        self.expect_error(2, "the model has 3 classes", self.model("color"),
+                          "--dataset", "mnist:" + self.mnist())
+
+    def test_backends_and_plugins(self):
+        digits = self.model("digits")
+        self.expect_error(2, "abacus", digits, "--benchmark", "--backend",
+                          "abacus")
+        self.expect_error(2, "abacus", digits, "--benchmark",
+                          env=self.environment(BQENGINE_BACKEND="abacus"))
+        self.expect_error(2, "abacus", "--list-backends", "--backend", "abacus")
+        for path in (self.path("absent.so"), self.folder,
+                     self.write("text.so", b"no library")):
+            with self.subTest(path=path):
+                self.expect_error(2, path, digits, "--benchmark", "--plugin",
+                                  path)
+
+
+class FailureAtRunTime(RunTest):
+    def setUp(self):
+        super().setUp()
+        self.input = self.write("x.npy", npy([2, 4, 2, 3], ramp(48)))
+        self.relu = (self.model("relu"), "--input", self.input)
+
+    def test_outputs(self):
+        nowhere = self.path("absent/y.npy")
+        self.expect_error(1, nowhere, *self.relu, "--output", nowhere)
+        self.expect_error(1, self.folder, *self.relu, "--output", self.folder)
+        self.expect_error(1, nowhere, *self.relu, "--profile", nowhere)
+        if os.path.exists("/dev/full"):
+            self.expect_error(1, "/dev/full", *self.relu, "--output",
+                              "/dev/full")
+
+    def test_full_disk_behind_stdout(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full")
+        for arguments in (self.relu, ("--help",), ("--list-backends",)):
+            with open("/dev/full", "wb") as full:
+                if arguments == ("--help",):
+                    self.start(*arguments, status=1, stdout=full)
+                else:
+                    self.expect_error(1, "standard output", *arguments,
+                                      stdout=full)
+
+    def test_old_output_survives_bad_input(self):
+        output = self.write("y.npy", b"old")
+        self.expect_error(2, "absent", self.model("relu"), "--input",
+                          self.path("absent.npy"), "--output", output)
+        with open(output, "rb") as file:
+            self.assertEqual(file.read(), b"old")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["x.npy", "y.npy"])
+
+
+class Infer(RunTest):
+    def test_layout_and_batches(self):
+        count = 70
+        values = ramp(count * 24)
+        path = self.write("x.npy", npy([count, 4, 2, 3], values))
+        output = self.path("y.npy")
+        for batch in ((), ("--batch", "1"), ("--batch", "7"),
+                      ("--batch", "1000")):
+            with self.subTest(batch=batch):
+                facts = self.run_json(self.model("relu"), "--input", path,
+                                      "--output", output, *batch)
+                shape, result = read_npy(output)
+                self.assertEqual(shape, [count, 4, 2, 3])
+                self.assertEqual(result, [max(v, 0.0) for v in values])
+                self.assertEqual(facts["count"], count)
+                self.assertEqual(facts["outputs"],
+                                 [{"name": "y", "file": output,
+                                   "shape": shape}])
+                self.assertNotIn("predictions", facts)
+                self.check_latency(facts)
+        self.assertEqual(sorted(os.listdir(self.folder)), ["x.npy", "y.npy"])
+
+    def test_other_number_types(self):
+        output = self.path("y.npy")
+        values = [v % 7 for v in range(24)]
+        for descr in ("<f8", "|u1"):
+            path = self.write("x.npy", npy([1, 4, 2, 3], values, descr))
+            self.start(self.model("relu"), "-i", path, "-o", output)
+            self.assertEqual(read_npy(output)[1], values)
+
+    def test_input_from_a_pipe(self):
+        path = self.path("pipe")
+        os.mkfifo(path)
+        writer = os.fork()
+        if writer == 0:
+            with open(path, "wb") as pipe:
+                pipe.write(npy([1, 4, 2, 3], ramp(24)))
+            os._exit(0)
+        output = self.path("y.npy")
+        self.start(self.model("relu"), "-i", path, "-o", output)
+        os.waitpid(writer, 0)
+        self.assertEqual(read_npy(output)[1], [max(v, 0.0) for v in ramp(24)])
+
+    def test_several_inputs_and_outputs(self):
+        first = self.write("1.npy", npy([3, 5], ramp(15)))
+        second = self.write("2.npy", npy([3, 5], [1.0] * 15))
+        sums, signs = self.path("sum.npy"), self.path("sign.npy")
+        self.start(self.model("sum"), "-i", first, "-i", second, "-o", sums,
+                   "-o", signs)
+        expected = [v + 1 for v in ramp(15)]
+        self.assertEqual(read_npy(sums), ([3, 5], expected))
+        self.assertEqual(read_npy(signs)[1],
+                         [1.0 if v >= 0 else -1.0 for v in expected])
+
+    def test_threads_and_backends_agree(self):
+        path = self.write("x.npy", npy([9, 1, 28, 28], ramp(9 * 784)))
+        names = [b["name"] for b in
+                 self.run_json("--list-backends")["backends"] if b["usable"]]
+        self.assertIn("reference", names)
+        results = set()
+        for name in names:
+            for threads in (1, 2):
+                output = self.path("y.npy")
+                facts = self.run_json(self.model("digits"), "-i", path, "-o",
+                                      output, "--backend", name, "--threads",
+                                      str(threads))
+                self.assertEqual(facts["threads"], threads)
+                self.assertEqual(facts["backend"], name)
+                with open(output, "rb") as file:
+                    results.add(file.read())
+        self.assertEqual(len(results), 1)
+
+    def test_topk(self):
+        path = self.write("x.npy", npy([2, 1, 28, 28], ramp(2 * 784)))
+        output = self.path("y.npy")
+        facts = self.run_json(self.model("digits"), "-i", path, "-o", output,
+                              "--topk", "3")
+        scores = read_npy(output)[1]
+        self.assertEqual(len(facts["predictions"]), 2)
+        for item, prediction in enumerate(facts["predictions"]):
+            row = scores[item * 10:item * 10 + 10]
+            best = sorted(range(10), key=lambda i: (-row[i], i))[:3]
+            top = prediction["top"]
+            self.assertEqual([t["class"] for t in top], best)
+            self.assertEqual([t["label"] for t in top],
+                             [f"d{i}" for i in best])
+            for entry in top:
+                self.assertAlmostEqual(entry["score"], row[entry["class"]], 6)
+            confidences = [t["confidence"] for t in top]
+            self.assertEqual(confidences, sorted(confidences, reverse=True))
+            self.assertLessEqual(sum(confidences), 1 + 1e-9)
+        text = self.run_text(self.model("digits"), "-i", path, "--topk", "1")
+        self.assertRegex(text, r"(?m)^item 0 +d\d \(\d+\.\d %\)$")
+        # More classes than there are; and five if nothing is said.
+        for arguments, expected in ((("--topk", "99"), 10), ((), 5)):
+            facts = self.run_json(self.model("digits"), "-i", path, *arguments)
+            self.assertEqual(len(facts["predictions"][0]["top"]), expected)
+
+    def test_no_confidence_in_counts(self):
+        path = self.write("x.npy", npy([1, 1, 28, 28], ramp(784)))
+        facts = self.run_json(self.model("counts"), "-i", path)
+        self.assertNotIn("confidence", facts["predictions"][0]["top"][0])
+        text = self.run_text(self.model("counts"), "-i", path)
+        self.assertRegex(text, r"item 0 +\d \(score -?\d+\)")
+        self.assertNotIn("%", text)
+
+    def test_pictures(self):
+        red = self.write("red.png", png(4, 4, (255, 10, 0)))
+        blue = self.write("blue.png", png(9, 5, (0, 0, 255)))
+        result = self.start(self.model("color"), "-i", red, "-i", blue,
+                            "--topk", "1", "--json")
+        predictions = json.loads(result.stdout)["predictions"]
+        self.assertEqual([p["item"] for p in predictions], [red, blue])
+        self.assertEqual([p["top"][0]["label"] for p in predictions],
+                         ["red", "blue"])
+        # What a model's own softmax says is not softened again.
+        self.assertGreater(predictions[0]["top"][0]["confidence"], 0.55)
+        self.assertEqual(result.stderr.decode(),
+                         f"bq-run: {blue}: resized from 9x5 to 4x4\n")
+
+    def test_idx(self):
+        path = os.path.join(self.mnist(), "t10k-images-idx3-ubyte.gz")
+        facts = self.run_json(self.model("digits"), "-i", path, "--topk", "1")
+        self.assertEqual(facts["count"], 500)
+        self.assertEqual(len(facts["predictions"]), 500)
+        self.assertEqual(facts["predictions"][499]["item"], path + "[499]")
+
+
+class Datasets(RunTest):
+    def dataset(self):
+        return ("--dataset", "mnist:" + self.mnist())
+
+    def test_json(self):
+        facts = self.run_json(self.model("digits"), *self.dataset(), "--limit",
+                              "40", "--show", "3")
+        for key in ("accuracy", "correct", "count", "backend", "threads",
+                    "latency_us", "model", "dataset", "images_per_second"):
+            self.assertIn(key, facts)
+        self.check_latency(facts)
+        self.assertEqual(facts["count"], 40)
+        self.assertEqual(facts["accuracy"], facts["correct"] / 40)
+        self.assertEqual(facts["batch"], 1)
+        self.assertEqual([p["label"] for p in facts["predictions"]], [7, 2, 1])
+
+    def test_batches_change_nothing(self):
+        counts = {self.run_json(self.model("digits"), *self.dataset(),
+                                "--limit", "50", "--batch", batch)["correct"]
+                  for batch in ("1", "7", "50", "64")}
+        self.assertEqual(len(counts), 1)
+
+    def test_accuracy_against_own_count(self):
+        """The same images as idx input, compared with the labels here."""
+        images = os.path.join(self.mnist(), "t10k-images-idx3-ubyte.gz")
+        with open(os.path.join(self.mnist(), "t10k-labels-idx1-ubyte.gz"),
+                  "rb") as file:
+            labels = zlib.decompress(file.read(), 31)[8:]
+        top = self.run_json(self.model("digits"), "-i", images, "--topk", "1")
+        correct = sum(p["top"][0]["class"] == label for p, label in
+                      zip(top["predictions"], labels, strict=True))
+        facts = self.run_json(self.model("digits"), *self.dataset())
+        self.assertEqual(facts["correct"], correct)
+        self.assertEqual(facts["count"], 500)
+
+    def test_the_model_that_ships(self):
+        model = os.path.join(ARGUMENTS.data, "models", "lenet-xnor-mnist.json")
+        text = self.run_text(model, *self.dataset(), "--limit", "100",
+                             "--show", "2")
+        # Its first layer is float: an image may differ between machines.
+        correct = int(self.assert_match(text, r"accuracy .*\((\d+)/100\)"))
+        self.assertGreaterEqual(correct, 97)
+        self.assert_match(text, r"(?m)^backend +\S+ \(.+\)$")
+        self.assert_match(text, r"(?m)^threads +1$")
+        self.assert_match(text, r"latency +median .*, p90 .*, p99 .* per image")
+        self.assert_match(text, r"(?m)^image 0 +7 \(\d+\.\d %\), truth 7$")
+
+    def assert_match(self, text, pattern):
+        self.assertRegex(text, pattern)
+        groups = re.search(pattern, text).groups()
+        return groups[0] if groups else None
+
+
+class Benchmark(RunTest):
+    def test_random_values(self):
+        facts = self.run_json(self.model("digits"), "--benchmark", "--runs",
+                              "5", "--batch", "3")
+        self.check_latency(facts)
+        self.assertEqual(facts["runs"], 5)
+        self.assertEqual(facts["batch"], 3)
+        self.assertGreaterEqual(facts["warm_up_runs"], 3)
+        self.assertGreater(facts["inferences_per_second"], 0)
+        text = self.run_text(self.model("sum"), "--benchmark", "--runs", "2")
+        self.assertRegex(text, r"latency +median .* per item")
+        self.assertRegex(text, r"speed .* inferences/s")
+
+    def test_given_values(self):
+        path = self.write("x.npy", npy([5, 1, 28, 28], ramp(5 * 784)))
+        text = self.run_text(self.model("digits"), "--benchmark", "--runs",
+                             "4", "--batch", "2", "-i", path)
+        self.assertIn(path, text)
+
+
+class Profile(RunTest):
+    def test_trace_and_table(self):
+        trace = self.path("trace.json")
+        path = self.write("x.npy", npy([1, 1, 28, 28], ramp(784)))
+        modes = (("--benchmark", "--runs", "3"), ("--input", path),
+                 ("--dataset", "mnist:" + self.mnist(), "--limit", "5"))
+        for mode in modes:
+            with self.subTest(mode=mode):
+                facts = self.run_json(self.model("digits"), *mode, "--profile",
+                                      trace)
+                with open(trace, encoding="utf-8") as file:
+                    events = json.load(file)["traceEvents"]
+                layers = [e for e in events if e["ph"] == "X"]
+                self.assertEqual([e["name"] for e in layers],
+                                 [layer["name"] for layer in facts["layers"]])
+                self.assertGreater(len(layers), 0)
+                for before, after in zip(layers, layers[1:]):
+                    self.assertLessEqual(before["ts"] + before["dur"],
+                                         after["ts"] + 1e-6)
+                self.assertAlmostEqual(
+                    sum(layer["share"] for layer in facts["layers"]), 1)
+                self.assertEqual(facts["trace"], trace)
+                os.remove(trace)
+        text = self.run_text(self.model("digits"), *modes[0], "--profile",
+                             trace)
+        self.assertRegex(text, r"(?m)^layer +op +output +us +% +MAC/s +backend")
+        self.assertRegex(text, r"(?m)^scores +BinaryGemm ")
+
+    def test_plugin_takes_over(self):
+        plugins = [f for f in os.listdir(ARGUMENTS.plugins)
+                   if f.endswith("relu_plugin.so")]
+        plugin = os.path.join(ARGUMENTS.plugins, plugins[0])
+        path = self.write("x.npy", npy([2, 4, 2, 3], ramp(48)))
+        output = self.path("y.npy")
+        facts = self.run_json(self.model("relu"), "-i", path, "-o", output,
+                              "--plugin", plugin, "--backend", "relu-in-c",
+                              "--profile", self.path("trace.json"))
+        self.assertEqual([layer["backend"] for layer in facts["layers"]],
+                         ["relu-in-c"])
+        self.assertEqual(read_npy(output)[1], [max(v, 0.0) for v in ramp(48)])
+        backends = self.run_json("--list-backends", "--plugin", plugin)
+        origins = {b["name"]: b["origin"] for b in backends["backends"]}
+        self.assertEqual(origins["relu-in-c"], plugin)
+        self.assertEqual(origins["reference"], "built-in")
+
+
+class Backends(RunTest):
+    def test_list(self):
+        facts = self.run_json("--list-backends")
+        names = [b["name"] for b in facts["backends"]]
+        self.assertIn("reference", names)
+        chosen = [b for b in facts["backends"] if b["chosen"]]
+        self.assertEqual([b["name"] for b in chosen], [facts["chosen"]])
+        self.assertEqual(chosen[0]["score"],
+                         max(b["score"] for b in facts["backends"]))
+        for backend in facts["backends"]:
+            self.assertEqual(backend["usable"], backend["score"] > 0)
+        text = self.run_text("--list-backends")
+        self.assertRegex(text, r"(?m)^\* " + facts["chosen"] + r" .*chosen$")
+        for name in names:
+            self.assertIn(name, text)
+
+    def test_choice(self):
+        """What is listed as chosen is what runs."""
+        for arguments, variables in (
+                ((), {}), (("--backend", "reference"), {}),
+                (("--backend", "cpu"), {"BQENGINE_BACKEND": "reference"}),
+                ((), {"BQENGINE_BACKEND": "reference"})):
+            with self.subTest(arguments=arguments, variables=variables):
+                env = self.environment(**variables)
+                listed = self.run_json("--list-backends", *arguments, env=env)
+                facts = self.run_json(self.model("digits"), "--benchmark",
+                                      "--runs", "1", *arguments, env=env)
+                self.assertEqual(facts["backend"], listed["chosen"])
+
+
+class Terminal(RunTest):
+    def test_closed_pipe(self):
+        images = os.path.join(self.mnist(), "t10k-images-idx3-ubyte.gz")
+        output = self.path("y.npy")
+        for arguments in ((self.model("digits"), "-i", images, "--topk", "10",
+                           "-o", output), ("--help",), ("--list-backends",)):
+            with self.subTest(arguments=arguments):
+                reader, writer = os.pipe()
+                os.close(reader)
+                try:
+                    result = self.start(*arguments, stdout=writer)
+                finally:
+                    os.close(writer)
+                self.assertEqual(result.stderr, b"")
+        self.assertEqual(read_npy(output)[0], [500, 10])
+
+    def on_terminal(self, columns, *arguments):
+        """What appears on a terminal of so many columns."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            # The size is set here: the parent might be too late.
+            fcntl.ioctl(0, termios.TIOCSWINSZ,
+                        struct.pack("HHHH", 24, columns, 0, 0))
+            os.execvpe(ARGUMENTS.command[0],
+                       ARGUMENTS.command + list(arguments), self.environment())
+        output = b""
+        while True:
+            try:
+                data = os.read(terminal, 65536)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                break
+            if not data:
+                break
+            output += data
+        os.close(terminal)
+        status = os.waitpid(pid, 0)[1]
+        text = output.decode().replace("\r\n", "\n")
+        self.assertEqual(status, 0, text)
+        return text
+
+    def test_forty_columns(self):
+        digits = self.model("digits")
+        for arguments in (("--help",), ("--list-backends",),
+                          (digits, "--benchmark", "--runs", "3", "--profile",
+                           self.path("t")),
+                          (digits, "--dataset", "mnist:" + self.mnist(),
+                           "--limit", "9", "--show", "9")):
+            with self.subTest(arguments=arguments):
+                text = self.on_terminal(40, *arguments)
+                self.assertGreater(text.count("\n"), 3)
+                for line in text.split("\n"):
+                    # A word longer than that cannot be helped.
+                    self.assertTrue(len(line) <= 40 or
+                                    len(line.split()) == 1, repr(line))
+                self.assertNotIn("\x1b", text)
+
+    def test_wide_terminal_shows_the_table(self):
+        text = self.on_terminal(120, self.model("digits"), "--benchmark",
+                                "--runs", "3", "--profile", self.path("t"))
+        self.assertRegex(text, r"(?m)^layer +op +output +us")
+
+
+def main():
+    global ARGUMENTS
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--models", required=True)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--plugins", required=True)
+    parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("command", nargs="+")
+    ARGUMENTS = parser.parse_args()
+    unittest.main(argv=sys.argv[:1] + ARGUMENTS.only)
+
+
+if __name__ == "__main__":
+    main()
