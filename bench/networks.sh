@@ -7,7 +7,11 @@
 # SHARED: a folder with golden/ and data/ (see tests/README.md). BIN: where
 # bq-convert and bq-run are (build/bin). Arguments after these go to bq-run.
 set -euo pipefail
-shared=${1:?usage: bench/networks.sh SHARED [BIN] [bq-run option...]}
+if [ $# = 0 ]; then
+  echo 'usage: bench/networks.sh SHARED [BIN] [bq-run option...]' >&2
+  exit 2
+fi
+shared=$1
 bin=${2:-build/bin}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -8,25 +8,10 @@
 #   tools/check.sh --aarch64    cross-compiled, under qemu, in build/aarch64
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source tools/packages.sh
+source tools/build.sh
 
-# configure FOLDER OPTION...
-configure() {
-  local folder=$1
-  shift
-  echo "== Configuring $folder"
-  mkdir -p "$folder"
-  cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release \
-    -DBQENGINE_DEVELOPER=ON "$@" >"$folder/configure.log" 2>&1 ||
-    { cat "$folder/configure.log"; return 1; }
-  grep 'is not built' "$folder/configure.log" || true
-}
-
-# build FOLDER [TARGET...]
-build() {
-  echo "== Building in $1"
-  ninja -C "$1" -j "$(jobs)" --quiet "${@:2}"
-}
+# Tests, benchmarks and warnings as errors.
+configure_check() { configure "$@" -DBQENGINE_DEVELOPER=ON; }
 
 case "${1:-}" in
   "") folder=build/check ;;
@@ -38,27 +23,27 @@ esac
 
 install "${build_packages[@]}" "${test_packages[@]}"
 case "$folder" in
-  build/check) configure "$folder" ;;
+  build/check) configure_check "$folder" ;;
   build/clang)
     install "${clang_packages[@]}"
-    configure "$folder" \
+    configure_check "$folder" \
       -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 ;;
   build/sanitize)
-    configure "$folder" -DBQENGINE_SANITIZE=address,undefined ;;
+    configure_check "$folder" -DBQENGINE_SANITIZE=address,undefined ;;
   build/aarch64)
     if ! dpkg --print-foreign-architectures | grep -qx arm64; then
-      echo "== Adding Debian's arm64 packages (dpkg --add-architecture arm64)"
+      say "Adding Debian's arm64 packages (dpkg --add-architecture arm64)"
       as_root dpkg --add-architecture arm64
     fi
     install "${aarch64_packages[@]}"
     # Debian's libonnx for arm64 cannot be installed beside the other one, so
     # the test networks are converted on this machine.
-    if [ ! -f build/check/build.ninja ]; then configure build/check; fi
+    if [ ! -f build/check/build.ninja ]; then configure_check build/check; fi
     build build/check bq-convert
-    configure "$folder" \
+    configure_check "$folder" \
       -DCMAKE_TOOLCHAIN_FILE="$PWD/tools/aarch64-toolchain.cmake" \
       -DBQENGINE_HOST_CONVERT="$PWD/build/check/bin/bq-convert" ;;
 esac
 build "$folder"
-echo "== Testing"
+say "Testing"
 ctest --test-dir "$folder" --output-on-failure -j "$(nproc)"

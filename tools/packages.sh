@@ -11,34 +11,32 @@ aarch64_packages=(g++-aarch64-linux-gnu qemu-user-static libhwy-dev:arm64
   libtbb-dev:arm64 libfmt-dev:arm64 zlib1g-dev:arm64
   libgtest-dev:arm64 libbenchmark-dev:arm64)
 
+# What scripts do goes to standard error: standard output is for results.
+say() { echo "== $*" >&2; }
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# install PACKAGE... : installs those that are missing, and says which.
+# install PACKAGE... : installs those that are missing, and says which. Where
+# there is no Debian it says what is expected, and CMake finds out.
 install() {
-  local missing=() package
-  for package in "$@"; do
-    dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null |
-      grep -qx installed || missing+=("$package")
-  done
-  if [ ${#missing[@]} = 0 ]; then return; fi
-  echo "== Installing Debian packages: ${missing[*]}"
-  if ! command -v apt-get >/dev/null; then
-    echo "There is no apt-get here: install them by hand, and try again." >&2
-    return 1
+  local missing=("$@") package
+  if command -v dpkg-query >/dev/null; then
+    missing=()
+    for package in "$@"; do
+      dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null |
+        grep -qx installed || missing+=("$package")
+    done
+    if [ ${#missing[@]} = 0 ]; then return; fi
   fi
+  if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+    say "No Debian packages here; needed is what these hold: ${missing[*]}"
+    return
+  fi
+  say "Installing Debian packages: ${missing[*]}"
   # A package list may be absent or older than what the mirror still has.
   as_root apt-get -qq update
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
     --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >/dev/null
-}
-
-# Compiling our largest source takes about 1 GB.
-jobs() {
-  local cores memory_gb
-  cores=$(nproc)
-  memory_gb=$(awk '/MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)
-  [ "$memory_gb" -ge 1 ] || memory_gb=1
-  echo $((cores < memory_gb ? cores : memory_gb))
 }

@@ -4,18 +4,20 @@
 # ships here. Arguments go to bq-run (--threads 2, --backend cpu:avx2, --json).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source tools/packages.sh
+source tools/build.sh
+
+# Whether build/ is a user's build of this folder. One with tests would take
+# many times as long.
+is_configured() {
+  [ -f build/build.ninja ] &&
+    grep -qx "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" build/CMakeCache.txt &&
+    ! grep -qx 'BQENGINE_DEVELOPER:BOOL=ON' build/CMakeCache.txt
+}
 
 install "${build_packages[@]}"
-if [ ! -f build/build.ninja ]; then
-  echo "== Configuring build/"
-  cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release >build-configure.log 2>&1 ||
-    { cat build-configure.log; exit 1; }
-  mv build-configure.log build/configure.log
-fi
-echo "== Building (a first build takes some minutes)"
-ninja -C build -j "$(jobs)" --quiet
+is_configured || configure build --fresh -DBQENGINE_DEVELOPER=OFF
+build build
 
-echo "== Running"
+say "Running"
 exec build/bin/bq-run tests/data/models/lenet-xnor-mnist.json \
   --dataset mnist:tests/data/mnist-500 --show 5 "$@"
