@@ -1,15 +1,20 @@
 #include "format/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <list>
+#include <map>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace bqengine {
@@ -37,18 +42,23 @@ class Descriptor {
   int value_;
 };
 
-// The size of a regular file that is not empty.
-Result<size_t> FileSize(const std::string& path, int descriptor) {
-  struct stat info;
-  if (fstat(descriptor, &info) != 0) {
-    return SystemError(path, "cannot be read", errno);
-  }
+Status CheckRegular(const std::string& path, const struct stat& info) {
   if (S_ISDIR(info.st_mode)) {
     return Status(StatusCode::kIo, path + ": is a folder, not a file");
   }
   if (!S_ISREG(info.st_mode)) {
     return Status(StatusCode::kIo, path + ": is not a regular file");
   }
+  return Status();
+}
+
+// The size of a regular file that is not empty.
+Result<size_t> FileSize(const std::string& path, int descriptor) {
+  struct stat info;
+  if (fstat(descriptor, &info) != 0) {
+    return SystemError(path, "cannot be read", errno);
+  }
+  if (Status s = CheckRegular(path, info); !s.ok()) return s;
   if (info.st_size <= 0) {
     return Status(StatusCode::kInvalidModel, path + ": is empty");
   }
@@ -60,15 +70,112 @@ int OpenForReading(const std::string& path) {
   return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
-// A name in the folder of `path` that nobody else makes.
-std::string UniqueName(const std::string& path) {
+// Makes something under a new name in `folder`, by make(name), which returns
+// false with errno as system calls do. A run that was killed may have left
+// files behind, so a name that is taken is no error. Empty, with errno, if
+// nothing could be made.
+template <typename Make>
+std::string MakeUnderNewName(const std::filesystem::path& folder,
+                             const Make& make) {
   static std::atomic<uint64_t> counter{0};
-  const std::filesystem::path target(path);
-  const std::string file = "." + target.filename().string() + "." +
-                           std::to_string(getpid()) + "." +
-                           std::to_string(counter++) + ".tmp";
-  return (target.parent_path() / file).string();
+  constexpr int kMostTries = 1000;
+  for (int i = 0; i < kMostTries; ++i) {
+    std::string name = folder / (".bqengine-" + std::to_string(getpid()) + "-" +
+                                 std::to_string(counter++) + ".tmp");
+    if (make(name)) return name;
+    if (errno != EEXIST) break;
+  }
+  return "";
 }
+
+// Where writing to `path` would lead: absolute, and without links.
+Result<std::string> FollowLinks(const std::string& path) {
+  constexpr int kMostLinks = 40;  // as Linux
+  std::filesystem::path target(path);
+  for (int i = 0; i < kMostLinks; ++i) {
+    std::error_code error;
+    const auto folder = std::filesystem::canonical(
+        target.has_parent_path() ? target.parent_path() : ".", error);
+    if (error) return SystemError(path, "cannot be written", error.value());
+    target = folder / target.filename();
+    struct stat info;
+    if (lstat(target.c_str(), &info) != 0) {
+      if (errno == ENOENT) return target.string();
+      return SystemError(path, "cannot be written", errno);
+    }
+    if (!S_ISLNK(info.st_mode)) {
+      if (Status s = CheckRegular(path, info); !s.ok()) return s;
+      return target.string();
+    }
+    target = folder / std::filesystem::read_symlink(target, error);
+    if (error) return SystemError(path, "cannot be written", error.value());
+  }
+  return SystemError(path, "cannot be written", ELOOP);
+}
+
+// Keeps other calls of ReplaceFiles out of a folder until it is destroyed.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& folder)
+      : descriptor_(OpenFolder(folder)) {}
+
+  // False if somebody else does not give up the lock. Some network file systems
+  // know no locks of folders; that counts as locked.
+  bool Wait() const {
+    constexpr int kMostTries = 1000;
+    constexpr auto kPause = std::chrono::milliseconds(10);
+    for (int i = 0; i < kMostTries; ++i) {
+      if (flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0) return true;
+      if (errno != EWOULDBLOCK && errno != EINTR) return true;
+      std::this_thread::sleep_for(kPause);
+    }
+    return false;
+  }
+
+  // Brings renames in the folder to the disk, as far as it can be done.
+  void Sync() const {
+    if (descriptor_.get() >= 0) fsync(descriptor_.get());
+  }
+
+ private:
+  static int OpenFolder(const std::string& folder) {
+    return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  }
+  Descriptor descriptor_;  // closing it unlocks
+};
+
+// A second name for a file, so that it can be put back. If there is no file, or
+// the file system knows no second names, Restore does what is left to do:
+// removes what now stands there, or nothing.
+class Backup {
+ public:
+  explicit Backup(const std::string& path)
+      : path_(path),
+        name_(MakeUnderNewName(std::filesystem::path(path).parent_path(),
+                               [&path](const std::string& name) {
+                                 return link(path.c_str(), name.c_str()) == 0;
+                               })),
+        existed_(access(path.c_str(), F_OK) == 0) {}
+  Backup(const Backup&) = delete;
+  Backup& operator=(const Backup&) = delete;
+  // Removes the second name.
+  ~Backup() {
+    if (!name_.empty()) unlink(name_.c_str());
+  }
+
+  void Restore() {
+    if (!name_.empty()) {
+      if (rename(name_.c_str(), path_.c_str()) == 0) name_.clear();
+    } else if (!existed_) {
+      unlink(path_.c_str());
+    }
+  }
+
+ private:
+  std::string path_;
+  std::string name_;  // empty if there is no second name
+  bool existed_;
+};
 
 }  // namespace
 
@@ -127,16 +234,26 @@ std::string Fingerprint::Text() const {
   return text;
 }
 
-Result<TemporaryFile> TemporaryFile::Create(const std::string& target) {
-  std::string name = UniqueName(target);
-  const int descriptor =
-      open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (descriptor < 0) return SystemError(target, "cannot be written", errno);
-  return TemporaryFile(target, std::move(name), descriptor);
+Result<TemporaryFile> TemporaryFile::Create(const std::string& path) {
+  auto target = FollowLinks(path);
+  if (!target.ok()) return target.status();
+  int descriptor = -1;
+  std::string name = MakeUnderNewName(
+      std::filesystem::path(*target).parent_path(),
+      [&descriptor](const std::string& name) {
+        descriptor =
+            open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        return descriptor >= 0;
+      });
+  if (descriptor < 0) {
+    return SystemError(path, "no temporary file can be made beside it", errno);
+  }
+  return TemporaryFile(path, *std::move(target), std::move(name), descriptor);
 }
 
 TemporaryFile::TemporaryFile(TemporaryFile&& other) noexcept
-    : target_(std::move(other.target_)),
+    : path_(std::move(other.path_)),
+      target_(std::move(other.target_)),
       name_(std::exchange(other.name_, "")),
       descriptor_(std::exchange(other.descriptor_, -1)),
       fingerprint_(other.fingerprint_) {}
@@ -151,7 +268,7 @@ Status TemporaryFile::Write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t done = write(descriptor_, bytes.data(), bytes.size());
     if (done < 0 && errno == EINTR) continue;
-    if (done < 0) return SystemError(target_, "cannot be written", errno);
+    if (done < 0) return SystemError(path_, "cannot be written", errno);
     bytes = bytes.subspan(static_cast<size_t>(done));
   }
   return Status();
@@ -159,45 +276,47 @@ Status TemporaryFile::Write(std::span<const std::byte> bytes) {
 
 Status TemporaryFile::Close() {
   if (fsync(descriptor_) != 0) {
-    return SystemError(target_, "cannot be written", errno);
+    return SystemError(path_, "cannot be written", errno);
   }
   if (close(std::exchange(descriptor_, -1)) != 0) {
-    return SystemError(target_, "cannot be written", errno);
+    return SystemError(path_, "cannot be written", errno);
   }
   return Status();
 }
 
 Status TemporaryFile::Rename() {
   if (rename(name_.c_str(), target_.c_str()) != 0) {
-    return SystemError(target_, "cannot be replaced", errno);
+    return SystemError(path_, "cannot be replaced", errno);
   }
   name_.clear();
   return Status();
 }
 
-Backup::Backup(const std::string& path) : path_(path), name_(UniqueName(path)) {
-  existed_ = access(path.c_str(), F_OK) == 0;
-  if (link(path.c_str(), name_.c_str()) != 0) name_.clear();
-}
-
-Backup::~Backup() {
-  if (!name_.empty()) unlink(name_.c_str());
-}
-
-void Backup::Restore() {
-  if (!name_.empty()) {
-    if (rename(name_.c_str(), path_.c_str()) == 0) name_.clear();
-  } else if (!existed_) {
-    unlink(path_.c_str());
+Status ReplaceFiles(std::span<TemporaryFile* const> files) {
+  // In the order of their names: two calls never wait for each other.
+  std::map<std::string, FolderLock> locks;
+  for (const TemporaryFile* file : files) {
+    const auto folder = std::filesystem::path(file->target_).parent_path();
+    locks.try_emplace(folder, folder);
   }
-}
-
-void SyncFolderOf(const std::string& path) {
-  const std::filesystem::path folder =
-      std::filesystem::path(path).parent_path();
-  const Descriptor descriptor(open(folder.empty() ? "." : folder.c_str(),
-                                   O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (descriptor.get() >= 0) fsync(descriptor.get());
+  for (const auto& [folder, lock] : locks) {
+    if (!lock.Wait()) {
+      return Status(StatusCode::kIo, files[0]->path_ +
+                                         ": cannot be written: another program "
+                                         "keeps the folder locked");
+    }
+  }
+  std::list<Backup> backups;
+  for (TemporaryFile* file : files) {
+    backups.emplace_back(file->target_);
+    if (Status s = file->Rename(); !s.ok()) {
+      backups.pop_back();  // nothing happened to this one
+      for (Backup& backup : backups) backup.Restore();
+      return s;
+    }
+  }
+  for (const auto& [folder, lock] : locks) lock.Sync();
+  return Status();
 }
 
 }  // namespace bqengine

@@ -45,11 +45,14 @@ class Fingerprint {
   uint64_t hash_ = 0xCBF29CE484222325;
 };
 
-// A new file under a temporary name in the folder of its target. It is removed
-// unless Rename succeeded. After a failed call only destruction is allowed.
+// A new file that is to take the place of another, under a temporary name in
+// the folder of its target. It is removed unless ReplaceFiles succeeded. After
+// a failed call only destruction is allowed.
 class TemporaryFile {
  public:
-  static Result<TemporaryFile> Create(const std::string& target);
+  // The target is `path` or, if a symbolic link stands there, what it leads to;
+  // it need not exist. kIo if it is not a regular file.
+  static Result<TemporaryFile> Create(const std::string& path);
   TemporaryFile(TemporaryFile&& other) noexcept;
   TemporaryFile& operator=(TemporaryFile&&) = delete;
   ~TemporaryFile();
@@ -57,43 +60,36 @@ class TemporaryFile {
   Status Write(std::span<const std::byte> bytes);
   // Brings the contents to the disk.
   Status Close();
-  // Takes the place of the target. Close must have succeeded.
-  Status Rename();
 
   const Fingerprint& fingerprint() const { return fingerprint_; }
+  // Absolute, without links: the same text for the same file.
+  const std::string& target() const { return target_; }
 
  private:
-  TemporaryFile(std::string target, std::string name, int descriptor)
-      : target_(std::move(target)),
+  friend Status ReplaceFiles(std::span<TemporaryFile* const> files);
+
+  TemporaryFile(std::string path, std::string target, std::string name,
+                int descriptor)
+      : path_(std::move(path)),
+        target_(std::move(target)),
         name_(std::move(name)),
         descriptor_(descriptor) {}
 
+  Status Rename();
+
+  std::string path_;  // for messages
   std::string target_;
   std::string name_;  // empty once renamed
   int descriptor_;    // -1 once closed
   Fingerprint fingerprint_;
 };
 
-// A second name for a file, so that it can be put back. If there is no file, or
-// the file system knows no second names, Restore does what is left to do:
-// removes what now stands there, or nothing.
-class Backup {
- public:
-  explicit Backup(const std::string& path);
-  Backup(const Backup&) = delete;
-  Backup& operator=(const Backup&) = delete;
-  ~Backup();  // removes the second name
-
-  void Restore();
-
- private:
-  std::string path_;
-  std::string name_;  // empty if there is no second name
-  bool existed_;
-};
-
-// Brings renames in the folder of `path` to the disk, as far as it can be done.
-void SyncFolderOf(const std::string& path);
+// Puts the files, all closed, in the places of their targets, in this order. If
+// that fails, what was there before is put back. Meanwhile the targets' folders
+// are locked (flock), so that no other call, in this process or another, comes
+// between; a file system without locks does without. kIo if somebody keeps a
+// lock for many seconds.
+Status ReplaceFiles(std::span<TemporaryFile* const> files);
 
 }  // namespace bqengine
 

@@ -16,6 +16,7 @@
 #include "format/rules.h"
 #include "format/safetensors.h"
 #include "graph/graph_analysis.h"
+#include "graph/packed.h"
 #include "graph/shape_rules.h"
 
 namespace bqengine {
@@ -23,8 +24,6 @@ namespace {
 
 using json::Cursor;
 using json::Quote;
-
-constexpr int64_t kWordBits = 64;
 
 std::string ReadText(const Cursor& cursor) {
   std::string text = cursor.String();
@@ -187,7 +186,7 @@ Node ReadNode(const Cursor& unnamed) {
 std::vector<uint64_t> ReadBits(const Cursor& data, const TensorInfo& info) {
   const int64_t smaller = info.type == DataType::kBipolar ? -1 : 0;
   const auto row_bits = static_cast<size_t>(info.shape.back());
-  const size_t row_words = (row_bits - 1) / kWordBits + 1;
+  const auto row_words = static_cast<size_t>(WordsFor(info.shape.back()));
   const std::vector<int64_t> values = data.Ints();
   std::vector<uint64_t> words(values.size() / row_bits * row_words, 0);
   for (size_t i = 0; i < values.size() && data.ok(); ++i) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "format/json.h"
+#include "graph/packed.h"
 
 namespace bqengine {
 
@@ -31,7 +32,7 @@ std::string ConstantNameProblem(const std::string& name) {
 Shape StoredShape(const TensorInfo& info) {
   Shape shape = info.shape;
   if (info.type != DataType::kFloat32 && !shape.empty()) {
-    shape.back() = (shape.back() - 1) / 64 + 1;
+    shape.back() = WordsFor(shape.back());
   }
   return shape;
 }

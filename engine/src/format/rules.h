@@ -12,6 +12,7 @@ namespace bqengine {
 
 inline constexpr char kFormatName[] = "bqengine-model";
 inline constexpr int64_t kFormatVersion = 1;
+inline constexpr char kJsonExtension[] = ".json";
 inline constexpr char kWeightsExtension[] = ".safetensors";
 inline constexpr char kMetadataKey[] = "__metadata__";  // no tensor's name
 inline constexpr char kHashPrefix[] = "fnv1a64:";

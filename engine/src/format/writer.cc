@@ -16,14 +16,13 @@
 #include "format/rules.h"
 #include "format/safetensors.h"
 #include "graph/graph_analysis.h"
+#include "graph/packed.h"
 
 namespace bqengine {
 namespace {
 
 using json::Quote;
 using json::Value;
-
-constexpr int64_t kWordBits = 64;
 
 // ------------------------------------------------------------------- checking
 
@@ -180,7 +179,7 @@ Value FromNode(const Node& node) {
 Value FromBits(const Constant& constant) {
   const int64_t smaller = constant.type() == DataType::kBipolar ? -1 : 0;
   const int64_t row_bits = constant.shape().back();
-  const int64_t row_words = (row_bits - 1) / kWordBits + 1;
+  const int64_t row_words = WordsFor(row_bits);
   const std::span<const uint64_t> words = constant.words();
   Value array = Value::MakeArray();
   for (size_t row = 0; row < words.size(); row += row_words) {
@@ -262,16 +261,18 @@ Status Fail(const std::string& path, const std::string& what) {
   return Status(StatusCode::kInvalidModel, path + ": " + what);
 }
 
+// Only names with one ending, so that no two models share a weights file.
 Result<std::string> WeightsPath(const std::string& path) {
   const std::filesystem::path target(path);
-  const std::string name = target.stem().string() + kWeightsExtension;
-  if (const std::string problem = NameProblem(target.filename().string());
-      !problem.empty() || target.filename() == name) {
-    return Status(StatusCode::kInvalidArgument,
-                  path + ": " +
-                      (problem.empty() ? "is the name for the weights file"
-                                       : "the file's name " + problem));
+  std::string problem = NameProblem(target.filename().string());
+  if (problem.empty() && target.extension() != kJsonExtension) {
+    problem = std::string("does not end in ") + kJsonExtension;
   }
+  if (!problem.empty()) {
+    return Status(StatusCode::kInvalidArgument,
+                  path + ": the file's name " + problem);
+  }
+  const std::string name = target.stem().string() + kWeightsExtension;
   return (target.parent_path() / name).string();
 }
 
@@ -313,18 +314,16 @@ Status WriteFiles(const Graph& graph, const std::string& path) {
 
   // Should the machine stop between the two renames, the old JSON finds by its
   // hash that the weights are not its own.
+  std::vector<TemporaryFile*> files;
   if (weights.has_value()) {
-    Backup backup(*weights_path);
-    if (Status s = weights->Rename(); !s.ok()) return s;
-    if (Status s = json->Rename(); !s.ok()) {
-      backup.Restore();
-      return s;
+    if (weights->target() == json->target()) {
+      return Status(StatusCode::kInvalidArgument,
+                    path + ": is a link to the place of its weights file");
     }
-  } else if (Status s = json->Rename(); !s.ok()) {
-    return s;
+    files.push_back(&*weights);
   }
-  SyncFolderOf(path);
-  return Status();
+  files.push_back(&*json);
+  return ReplaceFiles(files);
 }
 
 }  // namespace
