@@ -3,16 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace bqengine::convert {
 namespace {
 
-// No constant of a network has more elements; a broken file may claim to.
-constexpr int64_t kMaxElements = int64_t{1} << 31;
-
 // How far one step along each dimension moves in row-major order.
 std::vector<int64_t> Strides(const Shape& shape) {
+  Elements(shape);  // throws before anything overflows
   std::vector<int64_t> strides(shape.size(), 1);
   for (size_t i = shape.size(); i-- > 1;) {
     strides[i - 1] = strides[i] * shape[i];
@@ -67,6 +66,18 @@ float Array::Float(int64_t i) const {
   return is_float() ? floats[i] : static_cast<float>(ints[i]);
 }
 
+bool Array::has_nan() const {
+  return std::any_of(floats.begin(), floats.end(),
+                     [](float value) { return std::isnan(value); });
+}
+
+float Array::Only() const {
+  if (size() != 1) {
+    throw ConvertError("one number expected, not " + std::to_string(size()));
+  }
+  return Float(0);
+}
+
 const std::vector<int64_t>& Array::KnownInts() const {
   if (is_float()) throw ConvertError("integers expected, not floats");
   if (has_batch()) throw ConvertError("the result depends on the batch size");
@@ -76,6 +87,7 @@ const std::vector<int64_t>& Array::KnownInts() const {
 std::optional<float> Array::Uniform() const {
   if (size() == 0 || has_batch()) return std::nullopt;
   const float first = Float(0);
+  if (std::isnan(first)) return std::nullopt;
   for (int64_t i = 1; i < size(); ++i) {
     if (Float(i) != first) return std::nullopt;
   }
@@ -84,13 +96,16 @@ std::optional<float> Array::Uniform() const {
 
 int64_t Elements(const Shape& shape) {
   int64_t count = 1;
+  bool empty = false;
   for (int64_t dim : shape) {
     if (dim < 0) throw ConvertError("negative dimension");
-    if (__builtin_mul_overflow(count, dim, &count) || count > kMaxElements) {
+    empty = empty || dim == 0;
+    if (dim > kMaxElements ||
+        (count *= std::max<int64_t>(dim, 1)) > kMaxElements) {
       throw ConvertError("too many elements: " + ShapeText(shape));
     }
   }
-  return count;
+  return empty ? 0 : count;
 }
 
 Shape BroadcastShape(const Shape& a, const Shape& b) {

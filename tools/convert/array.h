@@ -41,14 +41,21 @@ struct Array {
   bool has_batch() const;
   bool IsBatch(int64_t i) const { return !is_batch.empty() && is_batch[i]; }
   float Float(int64_t i) const;
+  bool has_nan() const;
+  // The value of an array of one element; throws if it has more, or none.
+  float Only() const;
 
   // The integers; throws if it holds floats or the batch size.
   const std::vector<int64_t>& KnownInts() const;
-  // The value that all elements have, if there is one.
+  // The value that all elements have, if there is one; NaN is none.
   std::optional<float> Uniform() const;
 };
 
-// Product of dimensions >= 0. Throws if it is negative or absurdly large.
+// No tensor of a network has more elements; a broken file may claim to.
+inline constexpr int64_t kMaxElements = int64_t{1} << 31;
+
+// Product of dimensions >= 0. Throws if one is negative, or if those besides 0
+// come to more than kMaxElements: what is computed from them cannot overflow.
 int64_t Elements(const Shape& shape);
 
 // ONNX's (NumPy's) broadcasting of two shapes; throws if they do not fit.

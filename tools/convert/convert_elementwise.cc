@@ -20,10 +20,12 @@ bool HasExactReciprocal(float x) {
   return std::abs(std::frexp(x, &exponent)) == 0.5f && std::isnormal(1 / x);
 }
 
-Array Negated(Array array) {
-  for (float& value : array.floats) value = -value;
-  for (int64_t& value : array.ints) value = -value;
-  return array;
+Array Negated(const Array& array) {
+  Array out = Array::Floats(array.shape, {});
+  for (int64_t i = 0; i < array.size(); ++i) {
+    out.floats.push_back(-array.Float(i));
+  }
+  return out;
 }
 
 // A node on scalars with the activation replaced by one of its two values.
@@ -63,6 +65,10 @@ bool Converter::MapTwoValues(const SourceNode& node) {
   }
   value.two->low = Applied(node, inputs, activation, value.two->low);
   value.two->high = Applied(node, inputs, activation, value.two->high);
+  if (!std::isfinite(value.two->low) || !std::isfinite(value.two->high)) {
+    throw ConvertError(fmt::format("its output takes the values {:g} and {:g}",
+                                   value.two->low, value.two->high));
+  }
   if (!value.emitted()) value.tensor = node.outputs[0];
   Set(node, std::move(value));
   return true;
@@ -183,8 +189,8 @@ void Converter::Activation(const SourceNode& node) {
   } else if (op == "Clip") {  // bounds were attributes before opset 11
     const Array* low = Constant(node, 1);
     const Array* high = Constant(node, 2);
-    const float min = low ? low->Float(0) : node.Float("min", -kInfinity);
-    const float max = high ? high->Float(0) : node.Float("max", kInfinity);
+    const float min = low ? low->Only() : node.Float("min", -kInfinity);
+    const float max = high ? high->Only() : node.Float("max", kInfinity);
     if (min != -kInfinity) attributes["min"] = min;
     if (max != kInfinity) attributes["max"] = max;
   }
@@ -209,12 +215,20 @@ void Converter::BatchNormalization(const SourceNode& node) {
                                      ShapeText(values.shape), in.shape[1]));
     }
     values.shape.resize(rank - 1, 1);  // [C, 1, 1]
-    std::vector<float> channel = *ChannelConstant(values, in);
-    channel.resize(in.shape[1], channel[0]);  // where one number stands for all
-    constants[kRoles[i]] = FloatVector(channel);
+    auto channel = ChannelConstant(values, in);
+    if (!channel) throw ConvertError("it varies within a channel");
+    channel->resize(in.shape[1], channel->front());  // one stands for all
+    constants[kRoles[i]] = FloatVector(*channel);
+  }
+  const float epsilon = node.Float("epsilon", 1e-5f);
+  for (float var : constants["var"].floats()) {
+    if (!(var + epsilon > 0)) {
+      throw ConvertError(
+          fmt::format("var + epsilon is {:g}, not above 0", var + epsilon));
+    }
   }
   Set(node, Emitted(node, "BatchNormalization", in, std::move(constants),
-                    {{"epsilon", node.Float("epsilon", 1e-5f)}}));
+                    {{"epsilon", epsilon}}));
 }
 
 // ----------------------------------------------------------------- binarizing
@@ -281,7 +295,7 @@ void Converter::Where(const SourceNode&) {
 void Converter::PassThrough(const SourceNode& node) {
   if (node.op == "Dropout") {
     const Array* training = Constant(node, 2);
-    if (training != nullptr && training->Float(0) != 0) {
+    if (training != nullptr && training->Only() != 0) {
       throw ConvertError("training_mode is not supported");
     }
   }

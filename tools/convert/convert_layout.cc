@@ -137,7 +137,8 @@ void Converter::Concat(const SourceNode& node) {
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     parts.push_back(Settled(node, i));
   }
-  const size_t rank = parts.at(0).shape.size();
+  if (parts.empty()) throw ConvertError("no input");
+  const size_t rank = parts[0].shape.size();
   const int axis = NormalAxis(node.Int("axis", 0), rank);
   if (axis == 0) throw ConvertError("the batch cannot be joined");
   const std::vector<int> perm =

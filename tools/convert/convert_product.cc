@@ -88,6 +88,10 @@ std::vector<float> Bias(const Array* array, int64_t out_channels, float beta) {
 
 void Converter::EmitProduct(const SourceNode& node, Product product,
                             const Value& in) {
+  if (Elements(product.weight_shape) == 0) {
+    throw ConvertError("the weights are empty: " +
+                       ShapeText(product.weight_shape));
+  }
   const int64_t out_channels = product.weight_shape[0];
   const std::string kind = product.conv ? "Conv" : "Gemm";
   const BinaryWeights bits = RecogniseBits(product.weights, out_channels);

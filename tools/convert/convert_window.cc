@@ -3,15 +3,25 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "converter.h"
 
 namespace bqengine::convert {
 namespace {
 
+// Larger sizes would overflow, and no image has them.
+constexpr int64_t kMaxSize = std::numeric_limits<int32_t>::max();
+
+bool AllWithin(const std::vector<int64_t>& sizes, int64_t low) {
+  return std::all_of(sizes.begin(), sizes.end(), [low](int64_t size) {
+    return size >= low && size <= kMaxSize;
+  });
+}
+
 std::vector<int64_t> Pair(const SourceNode& node, const std::string& name) {
   const std::vector<int64_t> pair = node.Ints(name, {1, 1});
-  if (pair.size() != 2 || pair[0] < 1 || pair[1] < 1) {
+  if (pair.size() != 2 || !AllWithin(pair, 1)) {
     throw ConvertError(fmt::format("attribute '{}' is not two sizes", name));
   }
   return pair;
@@ -42,15 +52,15 @@ Window Converter::ReadWindow(const SourceNode& node, const Shape& in,
   }
   Window w;
   w.kernel = kernel;
-  if (node.Ints("kernel_shape", kernel) != kernel || kernel.size() != 2) {
+  if (node.Ints("kernel_shape", kernel) != kernel || kernel.size() != 2 ||
+      !AllWithin(kernel, 1)) {
     throw ConvertError("kernel_shape is not that of a two-dimensional kernel");
   }
   w.strides = Pair(node, "strides");
   w.dilations = Pair(node, "dilations");
   w.pads = node.Ints("pads", {0, 0, 0, 0});
   w.ceil_mode = node.Int("ceil_mode", 0) != 0;
-  if (w.pads.size() != 4 || std::any_of(w.pads.begin(), w.pads.end(),
-                                        [](int64_t pad) { return pad < 0; })) {
+  if (w.pads.size() != 4 || !AllWithin(w.pads, 0)) {
     throw ConvertError("pads must be four sizes >= 0");
   }
   const std::string automatic = node.String("auto_pad", "NOTSET");
@@ -63,6 +73,7 @@ Window Converter::ReadWindow(const SourceNode& node, const Shape& in,
   for (int d = 0; d < 2; ++d) {
     const int64_t size = in[2 + d], stride = w.strides[d];
     const int64_t reach = (w.kernel[d] - 1) * w.dilations[d] + 1;
+    if (reach > kMaxSize) throw ConvertError("the kernel is too large");
     if (same) {
       const Extent e = SamePads(size, stride, reach, automatic == "SAME_UPPER");
       w.pads[d] = e.begin;
@@ -143,9 +154,9 @@ void Converter::Pad(const SourceNode& node) {
   if (node.inputs.size() > 1) RequiredConstant(node, 1);
   const Array* value = Constant(node, 2);
   const float filling =
-      value != nullptr ? value->Float(0) : node.Float("value", 0.0f);
+      value != nullptr ? value->Only() : node.Float("value", 0.0f);
   if (pads.size() != 2 * rank || pads[0] != 0 || pads[rank] != 0 ||
-      std::any_of(pads.begin(), pads.end(), [](int64_t p) { return p < 0; })) {
+      !AllWithin(pads, 0)) {
     throw ConvertError("pads must be >= 0, and 0 for the batch");
   }
   Value out = rank == 4 ? builder_.ToOrder(in, ChannelsLastPerm(4)) : in;

@@ -3,9 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace bqengine::convert {
+namespace {
+
+// Constants computed beforehand may have, all together, this many elements and
+// so many times those in the file: some steps for each weight, and shapes.
+constexpr int64_t kFoldedElements = int64_t{1} << 26;
+constexpr int64_t kFoldedTimes = 32;
+
+// How large an item may be for a constant to be laid out along all of it.
+constexpr int64_t kMaxLaidOut = int64_t{1} << 26;
+
+}  // namespace
 
 const std::map<std::string, Converter::Handler>& Converter::Handlers() {
   static const std::map<std::string, Handler> handlers = {
@@ -66,6 +78,16 @@ std::set<const SourceNode*> Converter::ReachableNodes() const {
 
 Result<Conversion> Converter::Run() {
   arrays_ = model_.constants;
+  fold_budget_ = kFoldedElements;
+  const auto grant = [this](const Array& array) {
+    fold_budget_ += kFoldedTimes * array.size();
+  };
+  for (const auto& [name, array] : arrays_) grant(array);
+  for (const SourceNode& node : model_.nodes) {
+    for (const auto& [name, value] : node.attributes) {
+      if (const auto* array = std::get_if<Array>(&value)) grant(*array);
+    }
+  }
   try {
     AddInputs();
   } catch (const ConvertError& error) {
@@ -133,7 +155,14 @@ bool Converter::FoldNode(const SourceNode& node) {
                            ? "all inputs are constants"
                            : "op is not supported");
   }
-  arrays_[node.outputs[0]] = Fold(node, ConstantInputs(node));
+  Array folded = Fold(node, ConstantInputs(node));
+  fold_budget_ -= folded.size();
+  if (fold_budget_ < 0) {
+    throw ConvertError(
+        "the constants that the file has the converter compute are too large "
+        "all together");
+  }
+  arrays_[node.outputs[0]] = std::move(folded);
   return true;
 }
 
@@ -216,6 +245,10 @@ const Array* Converter::Constant(const SourceNode& node, size_t i) const {
     throw ConvertError(
         fmt::format("input '{}' must be a constant", node.inputs[i]));
   }
+  if (it->second.has_nan()) {
+    throw ConvertError(
+        fmt::format("constant '{}' has NaN in it", node.inputs[i]));
+  }
   return &it->second;
 }
 
@@ -261,12 +294,15 @@ FoldInputs Converter::ConstantInputs(const SourceNode& node) const {
 // -------------------------------------------------------- result of a node
 
 void Converter::Set(const SourceNode& node, Value value) {
+  if (Elements({value.shape.begin() + 1, value.shape.end()}) == 0) {
+    throw ConvertError("its output is empty: " + ShapeText(value.shape));
+  }
   CheckDeclared(node.outputs[0], value.shape);
   values_[node.outputs[0]] = std::move(value);
 }
 
-// The file, or ONNX's own inference, may know the shape already. A difference
-// means that one of the two misunderstands the node.
+// The file may tell the shape. A difference means that the exporter and the
+// converter understand the node differently.
 void Converter::CheckDeclared(const std::string& tensor,
                               const Shape& shape) const {
   const auto it = model_.declared_shapes.find(tensor);
@@ -296,16 +332,35 @@ Value Converter::Emitted(const SourceNode& node, const std::string& op,
 }
 
 void Converter::Note(const std::string& text) {
-  auto& notes = result_.notes;
-  if (std::find(notes.begin(), notes.end(), text) == notes.end()) {
-    notes.push_back(text);
-  }
+  if (noted_.insert(text).second) result_.notes.push_back(text);
 }
 
 bqengine::Constant FloatVector(const std::vector<float>& values) {
   return bqengine::Constant::Floats({static_cast<int64_t>(values.size())},
                                     values);
 }
+
+namespace {
+
+// Whether the constant has one element for each innermost one of the value, and
+// varies with nothing else: most do, and need not be laid out along an item.
+bool IsPerChannel(const Array& constant, const Value& value) {
+  const Shape& shape = value.shape;
+  if (value.flattened() || constant.shape.size() > shape.size()) return false;
+  const size_t shift = shape.size() - constant.shape.size();
+  const size_t channel = static_cast<size_t>(value.perm.back());
+  if (channel < shift || constant.size() != shape[channel]) return false;
+  return constant.shape[channel - shift] == shape[channel];
+}
+
+std::vector<float> Shortest(std::vector<float> channel) {
+  const bool uniform = std::all_of(channel.begin(), channel.end(),
+                                   [&](float c) { return c == channel[0]; });
+  if (uniform) channel.resize(1);
+  return channel;
+}
+
+}  // namespace
 
 std::optional<std::vector<float>> ChannelConstant(
     const Array& constant, const Value& value, std::vector<float>* elements) {
@@ -315,8 +370,17 @@ std::optional<std::vector<float>> ChannelConstant(
       return std::vector<float>{*uniform};
     }
   }
+  if (IsPerChannel(constant, value)) {
+    std::vector<float> channel(constant.size());
+    for (size_t i = 0; i < channel.size(); ++i) channel[i] = constant.Float(i);
+    return Shortest(std::move(channel));
+  }
   Shape item = value.shape;
   item[0] = 1;
+  if (Elements(item) > kMaxLaidOut) {
+    throw ConvertError(fmt::format("a constant along {}, which is too large",
+                                   ShapeText(value.shape)));
+  }
   const std::vector<int64_t> stretch = BroadcastMap(constant.shape, item);
   const std::vector<int64_t> order = MemoryMap(value);
   std::vector<float> all;
@@ -331,9 +395,7 @@ std::optional<std::vector<float>> ChannelConstant(
       return std::nullopt;
     }
   }
-  const bool uniform = std::all_of(channel.begin(), channel.end(),
-                                   [&](float c) { return c == channel[0]; });
-  return uniform ? std::vector<float>{channel[0]} : channel;
+  return Shortest(std::move(channel));
 }
 
 Result<Conversion> ConvertModel(const SourceModel& model,

@@ -123,6 +123,8 @@ class Converter {
   std::map<std::string, Value> values_;  // activations
   std::set<std::string> failed_;         // tensors of nodes with an error
   std::vector<std::string> errors_;
+  std::set<std::string> noted_;
+  int64_t fold_budget_ = 0;  // elements of folded constants still to be had
 };
 
 // The constant in the order of `value`'s memory: one entry, or one for each

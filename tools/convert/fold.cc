@@ -80,6 +80,14 @@ std::vector<int64_t> IntsOf(const SourceNode& node, const FoldInputs& inputs,
   return node.Ints(attribute, {});
 }
 
+void CheckFolded(const Shape& shape, int64_t from) {
+  if (Elements(shape) > std::max(kMaxFolded, from)) {
+    throw ConvertError(fmt::format(
+        "it would compute a constant of shape {}; {} elements are the most",
+        ShapeText(shape), kMaxFolded));
+  }
+}
+
 Array Fold(const SourceNode& node, const FoldInputs& inputs) {
   Array out;
   if (!FoldElementwise(node, inputs, &out) && !FoldShape(node, inputs, &out)) {

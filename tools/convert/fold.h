@@ -31,6 +31,13 @@ std::vector<int64_t> IntsOf(const SourceNode& node, const FoldInputs& inputs,
 // BipolarQuant (QONNX and Brevitas): +scale where x >= 0, -scale elsewhere.
 bool IsBipolarQuant(const SourceNode& node);
 
+// A constant that is computed may have so many elements, or as many as the one
+// it comes from: a small file must not fill the memory.
+inline constexpr int64_t kMaxFolded = int64_t{1} << 24;
+
+// Throws if one of `shape`, from constants of `from` elements, is too large.
+void CheckFolded(const Shape& shape, int64_t from);
+
 // Parts of Fold: false if the op is none of theirs.
 bool FoldElementwise(const SourceNode& node, const FoldInputs& inputs,
                      Array* out);

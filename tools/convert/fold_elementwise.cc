@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -112,6 +113,7 @@ Array Combine(const std::string& op, Binary function, const Array& a,
   out.type =
       a.is_float() || b.is_float() ? Array::Type::kFloat : Array::Type::kInt;
   out.shape = BroadcastShape(a.shape, b.shape);
+  CheckFolded(out.shape, std::max(a.size(), b.size()));
   const auto map_a = BroadcastMap(a.shape, out.shape);
   const auto map_b = BroadcastMap(b.shape, out.shape);
   for (size_t i = 0; i < map_a.size(); ++i) {
@@ -122,6 +124,7 @@ Array Combine(const std::string& op, Binary function, const Array& a,
 
 Array Compare(Comparison function, const Array& a, const Array& b) {
   const Shape shape = BroadcastShape(a.shape, b.shape);
+  CheckFolded(shape, std::max(a.size(), b.size()));
   const auto map_a = BroadcastMap(a.shape, shape);
   const auto map_b = BroadcastMap(b.shape, shape);
   Array out = Array::Ints(shape, {});
@@ -138,6 +141,7 @@ Array Compare(Comparison function, const Array& a, const Array& b) {
 Array Where(const Array& condition, const Array& a, const Array& b) {
   const Shape shape =
       BroadcastShape(condition.shape, BroadcastShape(a.shape, b.shape));
+  CheckFolded(shape, std::max({condition.size(), a.size(), b.size()}));
   const auto map_c = BroadcastMap(condition.shape, shape);
   const auto map_a = BroadcastMap(a.shape, shape);
   const auto map_b = BroadcastMap(b.shape, shape);
@@ -182,8 +186,8 @@ Array Cast(const SourceNode& node, const Array& in) {
 Array Clip(const SourceNode& node, const FoldInputs& inputs) {
   double low = node.Float("min", -std::numeric_limits<float>::infinity());
   double high = node.Float("max", std::numeric_limits<float>::infinity());
-  if (inputs.size() > 1 && inputs[1] != nullptr) low = Number(*inputs[1], 0);
-  if (inputs.size() > 2 && inputs[2] != nullptr) high = Number(*inputs[2], 0);
+  if (inputs.size() > 1 && inputs[1] != nullptr) low = inputs[1]->Only();
+  if (inputs.size() > 2 && inputs[2] != nullptr) high = inputs[2]->Only();
   return Map(Required(inputs, 0), [low, high](double x) {
     const double raised = x < low ? low : x;
     return raised > high ? high : raised;

@@ -113,6 +113,8 @@ Array Select(const Array& in, int axis, const std::vector<int64_t>& positions,
   const Shape tail(in.shape.begin() + axis + 1, in.shape.end());
   const int64_t outer = Elements(head), inner = Elements(tail);
   const int64_t size = in.shape[axis];
+  CheckFolded({outer, static_cast<int64_t>(positions.size()), inner},
+              in.size());
   std::vector<int64_t> map;
   for (int64_t o = 0; o < outer; ++o) {
     for (int64_t position : positions) {
@@ -181,6 +183,7 @@ Array Slice(const SourceNode& node, const FoldInputs& inputs) {
   }
   for (size_t i = 0; i < axes.size(); ++i) {
     const int axis = NormalAxis(axes[i], out.shape.size());
+    CheckFolded({out.shape[axis]}, out.size());
     const auto positions = Range(starts[i], ends[i], steps[i], out.shape[axis]);
     out =
         Select(out, axis, positions, {static_cast<int64_t>(positions.size())});
@@ -193,6 +196,7 @@ Array Concat(const SourceNode& node, const FoldInputs& inputs) {
   const int axis = NormalAxis(node.Int("axis", 0), first.shape.size());
   Shape shape = first.shape;
   shape[axis] = 0;
+  int64_t total = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Array& in = Required(inputs, i);
     Shape others = in.shape;
@@ -200,6 +204,8 @@ Array Concat(const SourceNode& node, const FoldInputs& inputs) {
       throw ConvertError("inputs differ in rank or type");
     }
     shape[axis] += others[axis];
+    total += in.size();
+    CheckFolded(shape, total);
     others[axis] = shape[axis];
     if (others != shape) throw ConvertError("inputs differ in shape");
   }
@@ -207,9 +213,10 @@ Array Concat(const SourceNode& node, const FoldInputs& inputs) {
   Array out;
   out.type = first.type;
   out.shape = shape;
-  for (int64_t o = 0; o < Elements(head); ++o) {
+  const int64_t outer = Elements(head);
+  for (int64_t o = 0; o < outer; ++o) {
     for (const Array* in : inputs) {
-      const int64_t count = in->size() / Elements(head);
+      const int64_t count = in->size() / outer;
       for (int64_t i = o * count; i < (o + 1) * count; ++i) {
         if (out.is_float()) {
           out.floats.push_back(in->floats[i]);
@@ -226,6 +233,7 @@ Array Concat(const SourceNode& node, const FoldInputs& inputs) {
 // A shape with the batch in it stands for tensors that are the same for every
 // item of the batch: one item is kept, which stretches to any batch.
 Shape OneItem(const Array& shape) {
+  if (shape.is_float()) throw ConvertError("a shape of floats");
   Shape out = shape.ints;
   for (size_t i = 0; i < out.size(); ++i) {
     if (shape.IsBatch(i)) out[i] = 1;
@@ -236,6 +244,7 @@ Shape OneItem(const Array& shape) {
 Array Expand(const FoldInputs& inputs) {
   const Array& in = Required(inputs, 0);
   const Shape shape = BroadcastShape(in.shape, OneItem(Required(inputs, 1)));
+  CheckFolded(shape, in.size());
   return Take(in, shape, BroadcastMap(in.shape, shape));
 }
 
@@ -248,6 +257,7 @@ Array ConstantOfShape(const SourceNode& node, const FoldInputs& inputs) {
     value = std::get<Array>(it->second);
   }
   if (value.size() != 1) throw ConvertError("value has not one element");
+  CheckFolded(shape, 0);
   return Take(value, shape, std::vector<int64_t>(Elements(shape), 0));
 }
 

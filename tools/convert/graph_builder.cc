@@ -60,8 +60,9 @@ bool MovesNothing(const Shape& shape, const std::vector<int>& perm) {
 
 std::string GraphBuilder::UniqueName(const std::string& wanted) {
   std::string name = wanted;
-  for (int i = 2; !names_.insert(name).second; ++i) {
-    name = fmt::format("{}_{}", wanted, i);
+  while (!names_.insert(name).second) {
+    name = fmt::format("{}_{}", wanted,
+                       ++copies_.try_emplace(wanted, 1).first->second);
   }
   return name;
 }

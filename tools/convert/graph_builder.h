@@ -100,7 +100,10 @@ class GraphBuilder {
                           const std::string& name);
 
   Graph graph_;
-  std::set<std::string> names_;  // of tensors, which are those of nodes too
+  std::set<std::string> names_;
+  std::map<std::string, int>
+      copies_;  // how many of a name were asked for  // of tensors, which are
+                // those of nodes too
   // Conversions of a value that several consumers share are made once.
   std::map<std::string, Value> made_;
 };

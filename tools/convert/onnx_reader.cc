@@ -4,7 +4,6 @@
 #include <google/protobuf/stubs/logging.h>
 #include <onnx/checker.h>
 #include <onnx/onnx_pb.h>
-#include <onnx/shape_inference/implementation.h>
 
 #include <algorithm>
 #include <bit>
@@ -23,6 +22,11 @@ static_assert(std::endian::native == std::endian::little,
 
 constexpr int64_t kMinOpset = 9;
 constexpr int64_t kMaxOpset = 17;  // the newest that libonnx 1.12 can check
+
+// Far above any network; a file beyond that is broken, or meant to keep the
+// machine busy.
+constexpr int kMaxNodes = 65536;
+constexpr int kMaxPorts = 1024;  // inputs, or outputs
 
 // Elements from a tensor's raw bytes.
 template <typename Stored, typename T>
@@ -163,6 +167,12 @@ SourceInput ReadInput(const onnx::ValueInfoProto& proto) {
   }
   if (input.shape[0] != kUnknownDim) input.declared_batch = input.shape[0];
   input.shape[0] = kBatch;
+  try {
+    Elements({input.shape.begin() + 1, input.shape.end()});
+  } catch (const ConvertError& error) {
+    throw ConvertError(
+        fmt::format("input '{}': {}", proto.name(), error.what()));
+  }
   return input;
 }
 
@@ -235,6 +245,31 @@ std::string FirstLine(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
+void RefuseMoreThan(int limit, int count, const char* what) {
+  if (count > limit) {
+    throw ConvertError(
+        fmt::format("has {} {}; {} are the most", count, what, limit));
+  }
+}
+
+// Before libonnx sees the model: its checker expands functions without an end
+// to recursion.
+void RefuseHostile(const onnx::ModelProto& model) {
+  if (model.functions_size() > 0) {
+    throw ConvertError(fmt::format(
+        "defines functions of its own ('{}'), which are not supported; export "
+        "the model with them inlined",
+        model.functions(0).name()));
+  }
+  RefuseMoreThan(kMaxNodes, model.graph().node_size(), "nodes");
+  RefuseMoreThan(kMaxPorts + model.graph().initializer_size(),
+                 model.graph().input_size(), "inputs");
+  RefuseMoreThan(kMaxPorts, model.graph().output_size(), "outputs");
+}
+
+// ONNX's own shape inference stays unused: it divides by the attributes of
+// files (strides of 0) and trusts their sizes. The converter knows the shapes
+// of all that it supports.
 SourceModel Read(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw ConvertError("cannot be opened");
@@ -249,9 +284,9 @@ SourceModel Read(const std::string& path) {
     throw ConvertError(fmt::format("opset {} is not supported ({} to {} are)",
                                    model.opset, kMinOpset, kMaxOpset));
   }
+  RefuseHostile(proto);
   MakeCheckable(&proto);
   onnx::checker::check_model(proto);
-  onnx::shape_inference::InferShapes(proto);
   model.producer = proto.producer_name();
   if (!proto.producer_version().empty()) {
     model.producer += " " + proto.producer_version();

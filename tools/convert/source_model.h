@@ -54,8 +54,8 @@ struct SourceModel {
   std::vector<std::string> outputs;
   std::vector<SourceNode> nodes;  // producers before consumers
   std::map<std::string, Array> constants;
-  // What the file, or ONNX's own inference, knows about the shapes of other
-  // tensors: kUnknownDim where it knows nothing.
+  // What the file says about the shapes of other tensors: kUnknownDim where it
+  // says nothing.
   std::map<std::string, Shape> declared_shapes;
 };
 inline constexpr int64_t kUnknownDim = -2;
