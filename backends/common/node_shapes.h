@@ -12,6 +12,7 @@
 #include <span>
 #include <string_view>
 
+#include "batch_norm.h"
 #include "bqengine/backend.hpp"
 #include "kernels/epilogue.h"
 #include "kernels/shapes.h"
@@ -37,6 +38,17 @@ inline PerChannel PerChannelOf(const backend::NodeView& node,
   const backend::ConstantView constant = node.constant(role);
   if (!constant) return {};
   return {constant.floats(), constant.tensor().dim(-1) == 1 ? 0 : 1};
+}
+
+// BatchNormalization.
+inline Affine AffineOf(const backend::NodeView& node) {
+  const auto channels = [&](std::string_view role) {
+    return std::span(node.constant(role).floats(),
+                     size_t(node.input(0).dim(-1)));
+  };
+  return AffineOfBatchNorm(channels("scale"), channels("bias"),
+                           channels("mean"), channels("var"),
+                           node.Float("epsilon"));
 }
 
 // Convolutions and pools over [B, H, W, C].

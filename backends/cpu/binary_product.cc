@@ -23,25 +23,13 @@ int64_t DivideUp(int64_t value, int64_t divisor) {
   return (value + divisor - 1) / divisor;
 }
 
-const BconvSpec& Checked(const BconvSpec& spec) {
-  const kernels::ConvShape& shape = spec.shape;
-  const int64_t taps = shape.window.kernel_h * shape.window.kernel_w;
-  if (shape.in_channels / shape.groups >= kernels::kMaxAccumulator / taps) {
-    throw backend::Error(BQE_ERROR_UNSUPPORTED,
-                         "more weights to an output than " +
-                             std::to_string(kernels::kMaxAccumulator));
-  }
-  return spec;
-}
-
 }  // namespace
 
 BinaryProduct::BinaryProduct(const BconvSpec& spec, const uint64_t* weight,
                              Target target)
     : kernels_(*kernels::GetBgemmKernels(target)),
-      memory_(static_cast<std::byte*>(
-          ::operator new(kernels::BconvPlanBytes(kernels_, Checked(spec)),
-                         std::align_val_t(64)))),
+      memory_(static_cast<std::byte*>(::operator new(
+          kernels::BconvPlanBytes(kernels_, spec), std::align_val_t(64)))),
       plan_(kernels::MakeBconvPlan(kernels_, spec, weight, memory_.get())),
       work_per_pixel_(spec.shape.out_channels * plan_.groups[0].steps *
                       kernels::kStepBits * spec.epilogue.weight_bases *

@@ -6,6 +6,7 @@
 #include "binary_ops.h"
 #include "builtin_backends.h"
 #include "float_ops.h"
+#include "known_nodes.h"
 
 namespace bqengine::backends::cpu {
 namespace {
@@ -53,14 +54,14 @@ class CpuBackend : public Backend {
   explicit CpuBackend(Target target) : target_(target) {}
 
   bool Supports(const NodeView& node) const override {
-    return FindOp(node.op()) != nullptr;
+    return FindOp(node.op()) != nullptr && IsKnownNode(node);
   }
   std::unique_ptr<Kernel> Compile(const NodeView& node) const override {
-    const Op* op = FindOp(node.op());
-    if (op == nullptr) {
-      throw Error(BQE_ERROR_UNSUPPORTED, "no such op in the cpu backend");
+    if (!Supports(node)) {
+      throw Error(BQE_ERROR_UNSUPPORTED,
+                  "the cpu backend does not know this kind of node");
     }
-    return op->compile(node, target_);
+    return FindOp(node.op())->compile(node, target_);
   }
 
  private:

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "batch_norm.h"
 #include "float_ops.h"
 #include "node_shapes.h"
 #include "parallel_ranges.h"
@@ -155,7 +154,7 @@ std::unique_ptr<Kernel> MakeBinary(const NodeView& node,
 
 std::unique_ptr<Kernel> CompileBatchNormalization(const NodeView& node,
                                                   Target target) {
-  const Affine affine = AffineOfBatchNorm(node);
+  const Affine affine = AffineOf(node);
   return std::make_unique<AffineKernel>(node, PerChannel{affine.mul.data(), 1},
                                         PerChannel{affine.add.data(), 1},
                                         target);

@@ -1,7 +1,6 @@
 // Ops that compute with floats alone.
 #include <utility>
 
-#include "batch_norm.h"
 #include "kernels/reference.h"
 #include "node_shapes.h"
 #include "reference_backend.h"
@@ -72,12 +71,11 @@ std::unique_ptr<Kernel> CompileGlobalAveragePool(const NodeView& node) {
 std::unique_ptr<Kernel> CompileBatchNormalization(const NodeView& node) {
   const int64_t rows = node.input(0).RowsPerItem();
   const int64_t channels = node.input(0).dim(-1);
-  return MakeKernel(
-      [=, affine = AffineOfBatchNorm(node)](const RunContext& run) {
-        ref::Affine(rows * run.batch(), channels, run.input<float>(0),
-                    affine.mul.data(), 1, affine.add.data(), 1,
-                    run.output<float>(0));
-      });
+  return MakeKernel([=, affine = AffineOf(node)](const RunContext& run) {
+    ref::Affine(rows * run.batch(), channels, run.input<float>(0),
+                affine.mul.data(), 1, affine.add.data(), 1,
+                run.output<float>(0));
+  });
 }
 
 std::unique_ptr<Kernel> CompileAdd(const NodeView& node) {

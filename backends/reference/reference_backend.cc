@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "builtin_backends.h"
+#include "known_nodes.h"
 
 namespace bqengine::backends::reference {
 namespace {
@@ -21,30 +22,16 @@ const Op* FindOp(std::string_view name) {
   return nullptr;
 }
 
-// Types that the interface may gain one day are not ours; and every op here
-// counts on an innermost dimension that is not the batch.
-bool IsKnown(const TensorView& tensor) {
-  return (tensor.type() == BQE_FLOAT32 || tensor.is_bits()) &&
-         tensor.rank() >= 2 && tensor.rank() <= BQE_MAX_RANK;
-}
-
 class ReferenceBackend : public Backend {
  public:
   bool Supports(const NodeView& node) const override {
-    for (size_t i = 0; i < node.num_inputs(); ++i) {
-      if (!IsKnown(node.input(i))) return false;
-    }
-    for (size_t i = 0; i < node.num_outputs(); ++i) {
-      if (!IsKnown(node.output(i))) return false;
-    }
-    return FindOp(node.op()) != nullptr;
+    return FindOp(node.op()) != nullptr && IsKnownNode(node);
   }
 
   std::unique_ptr<Kernel> Compile(const NodeView& node) const override {
     if (!Supports(node)) {
       throw Error(BQE_ERROR_UNSUPPORTED,
-                  "the reference backend does not know this op, or a tensor "
-                  "type or rank of it");
+                  "the reference backend does not know this kind of node");
     }
     return FindOp(node.op())->compile(node);
   }

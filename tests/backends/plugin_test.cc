@@ -92,6 +92,27 @@ TEST(Plugin, CxxAdapterRunsAndStopsExceptions) {
             StatusCode::kNotFound);
 }
 
+TEST(Plugin, CxxAdapterStopsMistakes) {
+  ASSERT_TRUE(LoadPlugin(PluginPath("cxx_plugin")).ok());
+  const auto create = [](const std::string& op) {
+    return Session::Create(OneOp(op),
+                           {.threads = 2, .max_batch = 4, .backend = "cxx"});
+  };
+  EXPECT_EQ(create("Clip").status().code(), StatusCode::kInternal);
+  const Status hungry = create("Flatten").status();
+  EXPECT_EQ(hungry.code(), StatusCode::kOutOfMemory);
+  EXPECT_NE(hungry.message().find("'y'"), std::string::npos);
+  // Whatever thread the exception is thrown on.
+  auto session = create("Softmax");
+  ASSERT_TRUE(session.ok());
+  std::vector<float> x(60), y(60);
+  for (int i = 0; i < 100; ++i) {
+    const Status status = session->Run(x, y);
+    ASSERT_EQ(status.code(), StatusCode::kInternal);
+    ASSERT_NE(status.message().find("item 1 is bad"), std::string::npos);
+  }
+}
+
 TEST(Plugin, WhatIsNoPluginIsRefused) {
   EXPECT_EQ(LoadPlugin("no/such/file.so").code(), StatusCode::kNotFound);
   EXPECT_EQ(LoadPlugin("").code(), StatusCode::kNotFound);
@@ -125,8 +146,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadPlugin{"bad_plugin_2", StatusCode::kInvalidArgument,
                   "no device found"},
         BadPlugin{"bad_plugin_3", StatusCode::kInvalidArgument, "version 99"},
-        BadPlugin{"bad_plugin_4", StatusCode::kInvalidArgument, "no backends"},
-        BadPlugin{"bad_plugin_5", StatusCode::kInvalidArgument, "no backends"},
+        BadPlugin{"bad_plugin_4", StatusCode::kInvalidArgument, "1 to 256"},
+        BadPlugin{"bad_plugin_5", StatusCode::kInvalidArgument, "1 to 256"},
         BadPlugin{"bad_plugin_6", StatusCode::kInvalidArgument, "no name"},
         BadPlugin{"bad_plugin_7", StatusCode::kInvalidArgument, "function"},
         BadPlugin{"bad_plugin_8", StatusCode::kInvalidArgument, "struct_size"},
@@ -149,13 +170,21 @@ void ExpectFailure(const char* library, StatusCode code, const char* message) {
   std::exit(good ? 0 : 1);
 }
 
+// A backend that cannot compile a node passes it on to the next.
+void ExpectPassedOn() {
+  if (!LoadPlugin(PluginPath("bad_plugin_11")).ok()) std::exit(2);
+  auto session = Session::Create(OneOp("Relu"), {.backend = "bad"});
+  std::exit(session.ok() && session->backend() != "bad" ? 0 : 1);
+}
+
+TEST(PluginDeathTest, UnsupportedNodesArePassedOn) {
+  EXPECT_EXIT(ExpectPassedOn(), ::testing::ExitedWithCode(0), "");
+}
+
 TEST(PluginDeathTest, FailuresOfKernelsBecomeErrors) {
   EXPECT_EXIT(ExpectFailure("bad_plugin_10", StatusCode::kInternal,
                             "incomplete kernel"),
               ::testing::ExitedWithCode(0), "");
-  EXPECT_EXIT(
-      ExpectFailure("bad_plugin_11", StatusCode::kUnsupported, "does not like"),
-      ::testing::ExitedWithCode(0), "");
   EXPECT_EXIT(
       ExpectFailure("bad_plugin_12", StatusCode::kInternal, "ran into a wall"),
       ::testing::ExitedWithCode(0), "");

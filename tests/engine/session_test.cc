@@ -208,6 +208,54 @@ TEST(Session, OutputsInTheMiddleOfTheGraphAndViewsOfThem) {
   }
 }
 
+TEST(Session, OutputsMustNotOverlap) {
+  GraphMaker maker(6);
+  Graph graph = maker.Start({kBatch, 8});
+  GraphMaker::Add(graph, "Relu", "a", {"x"});
+  GraphMaker::Add(graph, "Softmax", "b", {"a"});
+  graph.outputs = {{.name = "a"}, {.name = "b"}};
+  auto model = Model::FromGraph(graph);
+  ASSERT_TRUE(model.ok());
+  auto session = Session::Create(*model);
+  ASSERT_TRUE(session.ok());
+  const std::vector<float> x(8);
+  std::vector<float> y(16);
+  const InputView input = {x.data(), 32};
+  for (int offset : {0, 1, 7, 8}) {
+    const OutputView outputs[] = {{y.data(), 32}, {y.data() + offset, 32}};
+    EXPECT_EQ(session->Run(1, {&input, 1}, outputs).ok(), offset == 8);
+  }
+}
+
+TEST(Session, FloatsAreNotReadAsBits) {
+  GraphMaker maker(7);
+  Graph graph = maker.Start({kBatch, 64});
+  graph.inputs[0].info.type = DataType::kBipolar;
+  GraphMaker::Add(
+      graph, "BinaryGemm", "y", {"x"}, {},
+      {{"weight", maker.RandomBits(DataType::kBipolar, {1, 2, 64})}});
+  auto model = Model::FromGraph(graph);
+  ASSERT_TRUE(model.ok());
+  auto session = Session::Create(*model);
+  ASSERT_TRUE(session.ok());
+  const std::vector<float> x(2);
+  std::vector<float> y(2);
+  EXPECT_EQ(session->Run(x, y).code(), StatusCode::kInvalidArgument);
+}
+
+// A forced instruction set must not be helped by another of its family.
+TEST(Session, ForcedTargetDoesEveryNodeThatItsFamilyCan) {
+  for (const BackendInfo& backend : ListBackends()) {
+    if (backend.score == 0 || !backend.name.starts_with("cpu:")) continue;
+    auto session = Session::Create(SmallModel(), {.backend = backend.name});
+    ASSERT_TRUE(session.ok());
+    for (const NodeProfile& node : session->profile()) {
+      EXPECT_TRUE(node.backend == backend.name || node.backend == "reference")
+          << node.name << " went to " << node.backend;
+    }
+  }
+}
+
 TEST(Session, ProfileCountsRunsAndWork) {
   auto session =
       Session::Create(SmallModel(), {.max_batch = 2, .profile = true});

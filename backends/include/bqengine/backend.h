@@ -6,7 +6,7 @@
  *
  * A plug-in is a shared library that exports two symbols:
  *
- *   bqe_plugin_score   0 if this machine cannot run the library at all; it is
+ *   bqe_plugin_score   nonzero if this machine can run the library; it is
  *                      called first, so build it without special ISA flags.
  *   bqe_plugin_init    fills a bqe_plugin with the backends it offers.
  *
@@ -18,21 +18,28 @@
  *   run                any number of times
  *   destroy            once
  *
- * Growing without breaking. Every struct starts with struct_size, set by the
- * side that fills it to sizeof the struct it was compiled with. Fields are only
+ * Growing without breaking. Every struct starts with struct_size: sizeof the
+ * struct as the side that owns its memory was compiled with. Fields are only
  * ever appended. A reader must not touch a field that lies beyond struct_size;
  * BQE_HAS_FIELD tests that. Arrays that cross the border are arrays of
- * pointers, so that an element may grow too. A reader meeting an enumerator it
- * does not know must refuse the node (supports: 0), not guess.
+ * pointers, so that an element may grow too. Fields called reserved are 0 when
+ * written and ignored when read.
+ *
+ * New meaning comes with new names: an op never changes what it computes for
+ * the attributes, constants and number of inputs it has today, but later
+ * versions may add some. So a backend must refuse (supports: 0) a node with an
+ * op, attribute, constant role, enumerator or number of inputs or outputs that
+ * it does not know; to ignore one would be to compute something else.
  *
  * Threads. supports and compile may be called from several threads at once, on
- * one backend. run may be called from several threads at once on one kernel,
- * with different workspaces: a kernel is immutable after compile.
+ * one backend; workspace_bytes and run too, on one kernel, run with different
+ * workspaces: a kernel is immutable after compile. destroy is called once, from
+ * any thread, when no other call on the kernel is under way.
  *
- * Errors. Functions that can fail return a bqe_status and, when it is not
- * BQE_OK, write a message into the bqe_error they were given. No C++ exception
- * may leave a function of this interface, and none may call exit or abort
- * because of a bad node.
+ * Errors. Functions that can fail return a bqe_status. When it is not BQE_OK
+ * they should say why in the bqe_error they were given, which is never NULL.
+ * No C++ exception may leave a function of this interface, and none may call
+ * exit or abort because of a bad node.
  *
  * Strings are NUL-terminated UTF-8.
  */
@@ -71,8 +78,9 @@ enum {
   BQE_ERROR_INTERNAL = 4 /* a defect of the backend */
 };
 
-/* Owned by the caller. The callee writes at most message_bytes bytes into
- * message, the terminating NUL included, and need not write at all. */
+/* Owned by the caller, who has put a general message there. The callee may
+ * replace it: at most message_bytes (>= 1) bytes, the terminating NUL
+ * included. */
 typedef struct bqe_error {
   uint32_t struct_size;
   uint32_t message_bytes;
@@ -150,7 +158,7 @@ typedef struct bqe_constant {
 /* One operation. The host has checked it against the op's definition: the
  * attributes are complete (defaults filled in), types and shapes agree, and the
  * constants an op requires are there. Ops, attributes and roles are defined in
- * engine/README.md of bqengine, "Ops".
+ * engine/README.md of bqengine, "Ops", which installs as share/bqengine/OPS.md.
  *
  * Everything a node points to, constants' data excepted, is valid only during
  * the call it is passed to. */
@@ -175,7 +183,8 @@ typedef int32_t bqe_log_level;
 enum { BQE_LOG_INFO = 1, BQE_LOG_WARNING = 2, BQE_LOG_ERROR = 3 };
 
 /* Services of the host. Valid, with everything in it, from bqe_plugin_init to
- * the end of the process. All functions may be called from any thread. */
+ * the end of the process. All functions may be called from any thread. A
+ * plug-in that cannot work with the host's abi_version fails in init. */
 typedef struct bqe_host {
   uint32_t struct_size;
   uint32_t abi_version; /* BQE_ABI_VERSION of the host */
@@ -203,20 +212,23 @@ typedef struct bqe_run {
   uint32_t threads; /* >= 1 */
   int64_t batch;    /* >= 1; stands for BQE_BATCH in every shape of the node */
 
-  /* In the order of the node. Each is aligned to 64 bytes unless it belongs to
-   * the caller of the session (inputs and outputs of the graph), then to the
-   * size of an element. Outputs overlap neither inputs nor workspace. Nothing
-   * outside the tensors may be read or written. */
+  /* In the order of the node. Aligned to 4 bytes for floats and to 8 for bits;
+   * usually to 64, but not where the memory belongs to the caller of the
+   * session. Inputs may be the same memory as each other (Add of a tensor to
+   * itself); outputs overlap nothing else. Nothing outside the tensors may be
+   * read or written. */
   const void* const* inputs;
   void* const* outputs;
 
-  /* workspace_bytes(batch, threads) bytes, aligned to 64; contents undefined
-   * at the start of each run. */
+  /* At least workspace_bytes(batch, threads) bytes, aligned to 64; contents
+   * undefined at the start of each run. May be NULL if that is 0. */
   void* workspace;
 
   /* Calls task(argument, i, thread) for every i in [0, count), on up to
    * `threads` threads, the calling one among them, and returns when all are
-   * done. Order is unspecified: results must not depend on it. */
+   * done and their writes are visible to the caller. Order is unspecified:
+   * results must not depend on it. Call it from the thread that called run, as
+   * often as needed, one loop at a time; a count below 1 does nothing. */
   void (*parallel_for)(void* parallel_context, int64_t count, bqe_task task,
                        void* argument);
   void* parallel_context;
@@ -230,8 +242,8 @@ typedef struct bqe_kernel {
   uint32_t reserved; /* 0 */
   void* state;       /* the backend's own */
 
-  /* Bytes of workspace for a run; NULL means none. Must not shrink when batch
-   * or threads grow. UINT64_MAX when it cannot be expressed. */
+  /* Bytes of workspace for a run; a NULL function means none. Must not shrink
+   * when batch or threads grow. UINT64_MAX when it cannot be expressed. */
   uint64_t (*workspace_bytes)(const struct bqe_kernel* kernel, int64_t batch,
                               uint32_t threads);
   bqe_status (*run)(const struct bqe_kernel* kernel, const bqe_run* run,
@@ -246,8 +258,9 @@ typedef struct bqe_backend {
   uint32_t struct_size;
 
   /* Rank among backends on this machine: the host gives a node to the highest
-   * score that supports it, unless the user forces one. 0: known, but this
-   * machine cannot run it. Built in: reference 1, cpu 10 to 99. */
+   * score that supports it, unless the user forces one; among equals to the
+   * one registered first. 0 or less: known, but this machine cannot run it.
+   * Built in: reference 1, cpu 10 to 99. */
   int32_t score;
   const char* name;        /* unique; "family" or "family:variant" */
   const char* description; /* one line for people */
@@ -258,22 +271,29 @@ typedef struct bqe_backend {
    * be NULL here. */
   int32_t (*supports)(const struct bqe_backend* backend, const bqe_node* node);
 
-  /* On BQE_OK, *kernel is set and belongs to the host until destroy. */
+  /* On BQE_OK, *kernel is set and belongs to the host until destroy.
+   * BQE_ERROR_UNSUPPORTED (for values that supports could not see) passes the
+   * node on to the next backend; any other error ends the compilation. */
   bqe_status (*compile)(const struct bqe_backend* backend,
                         const bqe_node* node, bqe_kernel** kernel,
                         bqe_error* error);
 } bqe_backend;
 
+/* Memory of the host; filled by bqe_plugin_init, except for struct_size. */
 typedef struct bqe_plugin {
-  uint32_t struct_size;  /* set by the host before init; do not write */
+  uint32_t struct_size;  /* what the host knows; do not write */
   uint32_t abi_version;  /* set by the plug-in: BQE_ABI_VERSION */
   const char* name;      /* for messages */
   const char* version;   /* the plug-in's own, for messages */
-  uint64_t num_backends;
+  uint64_t num_backends; /* 1 to 256 */
   const bqe_backend* const* backends;
 } bqe_plugin;
 
 /* The two symbols of a plug-in. The library is never unloaded. */
+BQE_EXPORT int32_t bqe_plugin_score(void);
+BQE_EXPORT bqe_status bqe_plugin_init(const bqe_host* host, bqe_plugin* plugin,
+                                      bqe_error* error);
+
 typedef int32_t (*bqe_plugin_score_fn)(void);
 typedef bqe_status (*bqe_plugin_init_fn)(const bqe_host* host,
                                          bqe_plugin* plugin, bqe_error* error);

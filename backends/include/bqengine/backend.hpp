@@ -17,10 +17,12 @@
 #define BQENGINE_BACKEND_HPP_
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <span>
@@ -117,6 +119,31 @@ class NodeView {
     return ConstantView(nullptr);
   }
 
+  // True if the node has no attribute and no constant role but these. Supports
+  // must refuse others: a later version of an op may have more (backend.h).
+  bool HasOnly(std::span<const std::string_view> attributes,
+               std::span<const std::string_view> roles) const {
+    const auto known = [](std::span<const std::string_view> list,
+                          std::string_view name) {
+      return std::find(list.begin(), list.end(), name) != list.end();
+    };
+    for (uint32_t i = 0; i < node_->num_attributes; ++i) {
+      if (!known(attributes, node_->attributes[i]->name)) return false;
+    }
+    for (uint32_t i = 0; i < node_->num_constants; ++i) {
+      if (!known(roles, node_->constants[i]->role)) return false;
+    }
+    return true;
+  }
+  // The same with lists written out: HasOnly({"axis"}, {}).
+  bool HasOnly(std::initializer_list<std::string_view> attributes,
+               std::initializer_list<std::string_view> roles) const {
+    return HasOnly(
+        std::span<const std::string_view>(attributes.begin(),
+                                          attributes.size()),
+        std::span<const std::string_view>(roles.begin(), roles.size()));
+  }
+
   // Attributes. The host fills in defaults, so a missing one is an error.
   int64_t Int(std::string_view name) const {
     return Find(name, BQE_ATTRIBUTE_INT).ints[0];
@@ -166,16 +193,31 @@ class RunContext {
   }
   void* workspace() const { return run_->workspace; }
 
-  // body(index, thread) for every index in [0, count); see bqe_task. The body
-  // must not throw.
+  // body(index, thread) for every index in [0, count); see bqe_task. If a body
+  // throws, the loop ends, with some bodies left out, and the first exception
+  // is thrown here.
   template <typename Body>
   void ParallelFor(int64_t count, const Body& body) const {
+    struct Loop {
+      const Body* body;
+      std::atomic<bool> failed{false};
+      std::exception_ptr exception;
+    } loop{&body, {}, {}};
     run_->parallel_for(
         run_->parallel_context, count,
         [](void* argument, int64_t index, uint32_t thread) {
-          (*static_cast<const Body*>(argument))(index, thread);
+          Loop& loop = *static_cast<Loop*>(argument);
+          if (loop.failed.load(std::memory_order_relaxed)) return;
+          try {
+            (*loop.body)(index, thread);
+          } catch (...) {
+            if (!loop.failed.exchange(true)) {
+              loop.exception = std::current_exception();
+            }
+          }
         },
-        const_cast<Body*>(&body));
+        &loop);
+    if (loop.exception) std::rethrow_exception(loop.exception);
   }
 
  private:
@@ -234,13 +276,20 @@ bqe_status Guard(bqe_error* error, const Body& body) noexcept {
 }
 
 inline bqe_kernel* WrapKernel(std::unique_ptr<Kernel> kernel) {
+  if (kernel == nullptr) {
+    throw Error(BQE_ERROR_INTERNAL, "Compile returned no kernel");
+  }
   auto table = std::make_unique<bqe_kernel>();
   table->struct_size = sizeof(bqe_kernel);
   table->reserved = 0;
   table->workspace_bytes = [](const bqe_kernel* self, int64_t batch,
                               uint32_t threads) -> uint64_t {
-    return static_cast<const Kernel*>(self->state)
-        ->WorkspaceBytes(batch, threads);
+    uint64_t bytes = UINT64_MAX;
+    Guard(nullptr, [&] {
+      bytes = static_cast<const Kernel*>(self->state)
+                  ->WorkspaceBytes(batch, threads);
+    });
+    return bytes;
   };
   table->run = [](const bqe_kernel* self, const bqe_run* run,
                   bqe_error* error) -> bqe_status {
@@ -331,12 +380,17 @@ bqe_status InitPlugin(const bqe_host* host, bqe_plugin* plugin,
 
 }  // namespace bqengine::backend
 
-// Defines the two symbols of a plug-in; make_plugin as kMake above.
-#define BQE_DEFINE_PLUGIN(make_plugin)                                        \
-  extern "C" BQE_EXPORT int32_t bqe_plugin_score(void) { return 1; }          \
+// Defines bqe_plugin_init; make_plugin as kMake above. bqe_plugin_score, which
+// may have to be compiled without the ISA flags of the rest, is the plug-in's.
+#define BQE_DEFINE_PLUGIN_INIT(make_plugin)                                   \
   extern "C" BQE_EXPORT bqe_status bqe_plugin_init(                           \
       const bqe_host* host, bqe_plugin* plugin, bqe_error* error) {           \
     return ::bqengine::backend::InitPlugin<make_plugin>(host, plugin, error); \
   }
+
+// Both symbols, for a plug-in that runs wherever its library can be loaded.
+#define BQE_DEFINE_PLUGIN(make_plugin)                               \
+  extern "C" BQE_EXPORT int32_t bqe_plugin_score(void) { return 1; } \
+  BQE_DEFINE_PLUGIN_INIT(make_plugin)
 
 #endif  // BQENGINE_BACKEND_HPP_

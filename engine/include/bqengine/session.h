@@ -56,7 +56,7 @@ struct NodeProfile {
   std::string name = {};
   std::string op = {};
   std::string backend = {};
-  std::string output_shape = {};  // "1x28x28x32"
+  std::string output_shape = {};  // of one item: "28x28x32"
   double macs = 0;  // multiply-adds in the last run; 0 if not a product
   double last_start_us = 0;  // from the start of the last run
   double last_us = 0;        // in the last run
@@ -79,7 +79,7 @@ class BQENGINE_API Session {
   // Runs `batch` (1 to max_batch) items. One view per input and output, in the
   // order of the model; memory is the caller's, aligned to its element (float
   // 4 bytes, packed words 8), exactly batch items long, channels-last, outputs
-  // not overlapping inputs. Allocates nothing. On an error outputs are
+  // overlapping neither inputs nor each other. Allocates nothing. On an error outputs are
   // undefined and the session can be used again.
   Status Run(int64_t batch, std::span<const InputView> inputs,
              std::span<const OutputView> outputs);

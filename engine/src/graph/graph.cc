@@ -4,10 +4,10 @@
 #include <limits>
 #include <utility>
 
+#include "graph/packed.h"
+
 namespace bqengine {
 namespace {
-
-constexpr int64_t kWordBits = 64;
 
 Status InvalidModel(std::string message) {
   return Status(StatusCode::kInvalidModel, std::move(message));
@@ -67,7 +67,7 @@ Result<int64_t> ByteCount(const TensorInfo& info, int64_t batch) {
   for (size_t i = 0; i < shape.size(); ++i) {
     int64_t dim = shape[i] == kBatch ? batch : shape[i];
     if (packed && i + 1 == shape.size() && dim > 0) {
-      dim = (dim - 1) / kWordBits + 1;
+      dim = WordsFor(dim);
     }
     if (Status s = Multiply(dim, batch, &bytes); !s.ok()) return s;
   }

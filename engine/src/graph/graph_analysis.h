@@ -11,6 +11,9 @@
 
 namespace bqengine {
 
+// Of a tensor; BQE_MAX_RANK of the backend interface.
+inline constexpr size_t kMostDims = 8;
+
 // A graph after all checks.
 struct CheckedGraph {
   std::vector<size_t> order;  // positions in Graph::nodes, producers first

@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "graph/graph_analysis.h"
+#include "graph/packed.h"
 
 namespace bqengine {
 namespace {
 
 constexpr int64_t kLargestDim = std::numeric_limits<int32_t>::max();
-constexpr size_t kMostDims = 8;  // BQE_MAX_RANK
 
 Status Error(const std::string& path, const std::string& message) {
   return Status(StatusCode::kInvalidModel, path + ": " + message);
@@ -45,6 +45,10 @@ Status CheckShape(const std::string& path, const TensorInfo& info,
                              " is not in [1, " + std::to_string(kLargestDim) +
                              "]");
     }
+  }
+  // A packed tensor may have more elements than bytes can count.
+  if (auto count = ElementCount(shape); !count.ok()) {
+    return Error(path, count.status().message());
   }
   if (auto bytes = ByteCount(info); !bytes.ok()) {
     return Error(path, bytes.status().message());
@@ -238,9 +242,9 @@ std::string NanProblem(std::span<const float> values) {
 
 std::string TailBitsProblem(const Constant& constant) {
   const int64_t row_bits = constant.shape().back();
-  if (row_bits % 64 == 0) return "";
-  const uint64_t unused = ~uint64_t{0} << (row_bits % 64);
-  const size_t row_words = static_cast<size_t>(row_bits / 64 + 1);
+  if (row_bits % kWordBits == 0) return "";
+  const uint64_t unused = ~TailMask(row_bits);
+  const size_t row_words = static_cast<size_t>(WordsFor(row_bits));
   const std::span<const uint64_t> words = constant.words();
   for (size_t i = row_words - 1; i < words.size(); i += row_words) {
     if ((words[i] & unused) != 0) {

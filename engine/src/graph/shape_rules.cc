@@ -189,6 +189,15 @@ Result<TensorInfo> InferBatchNormalization(const NodeContext& node) {
       return s;
     }
   }
+  // Architectures have no values yet.
+  const std::span<const float> var = node.constant("var")->floats();
+  for (size_t c = 0; c < var.size(); ++c) {
+    if (!(double{var[c]} + node.Float("epsilon") > 0)) {
+      return node.Error("/constants/var", "the variance of channel " +
+                                              std::to_string(c) +
+                                              " plus epsilon is not positive");
+    }
+  }
   return node.input(0);
 }
 

@@ -6,7 +6,7 @@
 
 namespace bqengine {
 
-Status DropDeadNodes(Graph& graph) {
+void DropDeadNodes(Graph& graph) {
   std::map<std::string, size_t> producer;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     for (const std::string& name : graph.nodes[i].outputs) producer[name] = i;
@@ -32,7 +32,6 @@ Status DropDeadNodes(Graph& graph) {
   std::erase_if(graph.constants, [&](const auto& entry) {
     return !constants.contains(entry.first);
   });
-  return Status();
 }
 
 }  // namespace bqengine

@@ -2,22 +2,11 @@
 
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
+#include "passes/op_kinds.h"
 #include "passes/passes.h"
 
 namespace bqengine {
 namespace {
-
-bool IsFloatProduct(const Node& node) {
-  return node.op == "Conv" || node.op == "Gemm";
-}
-
-bool IsBinaryProduct(const Node& node) {
-  const auto type = node.attributes.find("output_type");
-  return node.op == "BinaryWeightConv" || node.op == "BinaryWeightGemm" ||
-         ((node.op == "BinaryConv" || node.op == "BinaryGemm") &&
-          (type == node.attributes.end() ||
-           type->second == Attribute(std::string("float32"))));
-}
 
 // y = x * mul + add in double; an absent part is an empty vector.
 struct WideAffine {
@@ -35,7 +24,7 @@ bool ReadAffine(const GraphEditor& editor, const Node& node, int64_t channels,
                 WideAffine* affine) {
   if (!editor.HasData(node)) return false;
   if (node.op == "BatchNormalization") {
-    const Affine narrow = AffineOf(editor, node);
+    const backends::Affine narrow = AffineOf(editor, node);
     *affine = {Widen(narrow.mul, channels), Widen(narrow.add, channels)};
     return true;
   }
@@ -130,7 +119,8 @@ void FoldIntoFloat(GraphEditor& editor, Node& product, const WideAffine& affine,
 }
 
 void FoldFollowers(GraphEditor& editor, Node& product) {
-  const bool binary = IsBinaryProduct(product);
+  const bool binary =
+      IsBinaryProductToFloat(product) || IsBinaryWeightProduct(product);
   if ((!binary && !IsFloatProduct(product)) || !editor.HasData(product)) {
     return;
   }
@@ -149,14 +139,10 @@ void FoldFollowers(GraphEditor& editor, Node& product) {
 
 }  // namespace
 
-Status FoldAffine(Graph& graph) {
-  auto editor = GraphEditor::Make(graph);
-  if (!editor.ok()) return editor.status();
-  for (size_t i = 0; i < editor->node_count(); ++i) {
-    if (!editor->removed(i)) FoldFollowers(*editor, editor->node(i));
+void FoldAffine(GraphEditor& editor) {
+  for (size_t i = 0; i < editor.node_count(); ++i) {
+    if (!editor.removed(i)) FoldFollowers(editor, editor.node(i));
   }
-  editor->Finish();
-  return Status();
 }
 
 }  // namespace bqengine

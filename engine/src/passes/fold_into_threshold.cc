@@ -38,16 +38,12 @@ void TryFold(GraphEditor& editor, Node& binarize) {
 
 }  // namespace
 
-Status FoldIntoThreshold(Graph& graph) {
-  auto editor = GraphEditor::Make(graph);
-  if (!editor.ok()) return editor.status();
-  for (size_t i = 0; i < editor->node_count(); ++i) {
-    if (editor->node(i).op == "Binarize" && !editor->removed(i)) {
-      TryFold(*editor, editor->node(i));
+void FoldIntoThreshold(GraphEditor& editor) {
+  for (size_t i = 0; i < editor.node_count(); ++i) {
+    if (editor.node(i).op == "Binarize" && !editor.removed(i)) {
+      TryFold(editor, editor.node(i));
     }
   }
-  editor->Finish();
-  return Status();
 }
 
 }  // namespace bqengine

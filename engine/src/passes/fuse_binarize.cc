@@ -4,6 +4,7 @@
 
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
+#include "passes/op_kinds.h"
 #include "passes/passes.h"
 
 namespace bqengine {
@@ -33,13 +34,6 @@ Switch FindSwitch(const MonotoneChain& chain, int64_t channel, int32_t low,
   // The last value of one kind is `low`, the first of the other is `high`.
   if (at_low) return {-1.0f, -static_cast<float>(low)};
   return {1.0f, static_cast<float>(high)};
-}
-
-bool IsFloatBinaryProduct(const Node& node) {
-  if (node.op != "BinaryConv" && node.op != "BinaryGemm") return false;
-  const auto type = node.attributes.find("output_type");
-  return type == node.attributes.end() ||
-         type->second == Attribute(std::string("float32"));
 }
 
 std::vector<float> Values(const Constant& constant) {
@@ -111,7 +105,7 @@ void SetSwitches(GraphEditor& editor, Node& product,
 void TryFuse(GraphEditor& editor, Node& binarize) {
   MonotoneChain chain = MonotoneChain::Before(editor, binarize);
   Node* product = editor.Producer(chain.root());
-  if (product == nullptr || !IsFloatBinaryProduct(*product) ||
+  if (product == nullptr || !IsBinaryProductToFloat(*product) ||
       editor.OnlyConsumer(*product) == nullptr || !editor.HasData(*product) ||
       !editor.HasData(binarize)) {
     return;
@@ -131,24 +125,19 @@ void TryFuse(GraphEditor& editor, Node& binarize) {
   } else {
     return;
   }
-  const auto encoding = binarize.attributes.find("encoding");
-  product->attributes["output_type"] = encoding == binarize.attributes.end()
-                                           ? std::string("bipolar")
-                                           : encoding->second;
+  product->attributes["output_type"] = AttributeOf(binarize, "encoding");
   for (Node* node : chain.nodes()) editor.Absorb(*product, *node);
   editor.Absorb(*product, binarize);
 }
 
 }  // namespace
 
-Status FuseBinarize(Graph& graph) {
-  auto editor = GraphEditor::Make(graph);
-  if (!editor.ok()) return editor.status();
-  for (size_t i = 0; i < editor->node_count(); ++i) {
-    if (editor->node(i).op == "Binarize") TryFuse(*editor, editor->node(i));
+void FuseBinarize(GraphEditor& editor) {
+  for (size_t i = 0; i < editor.node_count(); ++i) {
+    if (editor.node(i).op == "Binarize" && !editor.removed(i)) {
+      TryFuse(editor, editor.node(i));
+    }
   }
-  editor->Finish();
-  return Status();
 }
 
 }  // namespace bqengine

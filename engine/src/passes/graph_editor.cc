@@ -54,6 +54,7 @@ void GraphEditor::Swap(Node& first, Node& second) {
     if (consumer == IndexOf(first)) consumer = IndexOf(second);
   }
   consumers_[y] = {IndexOf(first)};
+  tensors_.at(y) = tensors_.at(x);
   producer_[y] = IndexOf(second);
   producer_[z] = IndexOf(first);
   second.inputs = {x};

@@ -21,8 +21,8 @@ class GraphEditor {
   Node& node(size_t i) { return graph_->nodes[i]; }
   bool removed(size_t i) const { return removed_[i]; }
 
-  // Types of the tensors as they were at the start. Passes change a tensor's
-  // type only where they change its maker too.
+  // The shape of a tensor. Its type is that at the start: passes turn floats
+  // into bits.
   const TensorInfo& tensor(const std::string& name) const {
     return tensors_.at(name);
   }

@@ -1,19 +1,14 @@
 #include <cmath>
+#include <optional>
 
+#include "graph/packed.h"
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
+#include "passes/op_kinds.h"
 #include "passes/passes.h"
 
 namespace bqengine {
 namespace {
-
-bool IsBinaryProduct(const Node& node) {
-  return node.op == "BinaryConv" || node.op == "BinaryGemm";
-}
-
-bool IsReshape(const Node& node) {
-  return node.op == "Flatten" || node.op == "Reshape";
-}
 
 // True if no input of the graph can make the tensor NaN: it comes from integer
 // accumulators. max and sign may be exchanged only then, for the maximum of a
@@ -45,36 +40,54 @@ bool ComesFromProduct(GraphEditor& editor, const Node& node) {
   return false;
 }
 
-bool CanSwap(GraphEditor& editor, const Node& before, const Node& binarize) {
-  if (before.op == "MaxPool") return NeverNan(editor, before);
-  if (!IsReshape(before)) return false;
-  // A threshold per channel belongs to the channels after the reshape.
-  const Constant* threshold = editor.FindConstant(binarize, "threshold");
-  if (threshold != nullptr && threshold->shape() != Shape{1}) return false;
-  // Packed rows that are no whole words would be packed twice for nothing: an
-  // image of one channel takes a word a pixel.
-  return editor.tensor(before.inputs[0]).shape.back() % 64 == 0 ||
-         ComesFromProduct(editor, before);
-}
+// Moves one Binarize as far towards the inputs as it can go.
+class Hoist {
+ public:
+  Hoist(GraphEditor& editor, Node& binarize)
+      : editor_(editor), binarize_(binarize) {}
+
+  void Run() {
+    while (Node* before = editor_.Producer(binarize_.inputs[0])) {
+      if (editor_.OnlyConsumer(*before) != &binarize_ || !CanPass(*before)) {
+        return;
+      }
+      if (before->op == "MaxPool") before->op = "BinaryMaxPool";
+      editor_.Swap(*before, binarize_);
+    }
+  }
+
+ private:
+  bool CanPass(const Node& before) {
+    if (before.op == "MaxPool") return NeverNan(editor_, before);
+    if (!IsReshape(before)) return false;
+    // A threshold per channel belongs to the channels after the reshape.
+    const Constant* threshold = editor_.FindConstant(binarize_, "threshold");
+    if (threshold != nullptr && threshold->shape() != Shape{1}) return false;
+    // Packed rows that are no whole words would be packed twice for nothing: an
+    // image of one channel takes a word a pixel.
+    if (editor_.tensor(before.inputs[0]).shape.back() % kWordBits == 0) {
+      return true;
+    }
+    // All nodes that the sign will pass have one origin: ask once.
+    if (!from_product_.has_value()) {
+      from_product_ = ComesFromProduct(editor_, before);
+    }
+    return *from_product_;
+  }
+
+  GraphEditor& editor_;
+  Node& binarize_;
+  std::optional<bool> from_product_;
+};
 
 }  // namespace
 
-Status HoistBinarize(Graph& graph) {
-  auto editor = GraphEditor::Make(graph);
-  if (!editor.ok()) return editor.status();
-  for (size_t i = 0; i < editor->node_count(); ++i) {
-    Node& binarize = editor->node(i);
-    if (binarize.op != "Binarize") continue;
-    while (Node* before = editor->Producer(binarize.inputs[0])) {
-      if (editor->OnlyConsumer(*before) != &binarize ||
-          !CanSwap(*editor, *before, binarize)) {
-        break;
-      }
-      if (before->op == "MaxPool") before->op = "BinaryMaxPool";
-      editor->Swap(*before, binarize);
+void HoistBinarize(GraphEditor& editor) {
+  for (size_t i = 0; i < editor.node_count(); ++i) {
+    if (editor.node(i).op == "Binarize" && !editor.removed(i)) {
+      Hoist(editor, editor.node(i)).Run();
     }
   }
-  return Status();
 }
 
 }  // namespace bqengine

@@ -6,20 +6,19 @@
 #include <limits>
 #include <utility>
 
+#include "passes/op_kinds.h"
+
 namespace bqengine {
 namespace {
+
+// Nodes of a chain. Networks have two or three between a product and a sign;
+// without a limit a hostile model could make evaluation take forever.
+constexpr size_t kLongest = 32;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 std::vector<float> Values(const Constant& constant) {
   return {constant.floats().begin(), constant.floats().end()};
-}
-
-float FloatAttribute(const Node& node, const char* name, float missing) {
-  const auto found = node.attributes.find(name);
-  if (found == node.attributes.end()) return missing;
-  if (const float* value = std::get_if<float>(&found->second)) return *value;
-  return static_cast<float>(std::get<int64_t>(found->second));
 }
 
 // Floats in their order as integers; -0 comes just before +0.
@@ -35,27 +34,20 @@ float FromOrdered(int64_t i) {
 
 }  // namespace
 
-Affine AffineOf(const GraphEditor& editor, const Node& node) {
-  const auto scale = editor.FindConstant(node, "scale")->floats();
-  const auto bias = editor.FindConstant(node, "bias")->floats();
-  const auto mean = editor.FindConstant(node, "mean")->floats();
-  const auto var = editor.FindConstant(node, "var")->floats();
-  const float epsilon = FloatAttribute(node, "epsilon", 1e-5f);
-  Affine affine;
-  for (size_t c = 0; c < scale.size(); ++c) {
-    const double deviation = std::sqrt(double{var[c]} + double{epsilon});
-    affine.mul.push_back(static_cast<float>(double{scale[c]} / deviation));
-    affine.add.push_back(static_cast<float>(
-        double{bias[c]} - double{mean[c]} * double{scale[c]} / deviation));
-  }
-  return affine;
+backends::Affine AffineOf(const GraphEditor& editor, const Node& node) {
+  const auto values = [&](const char* role) {
+    return editor.FindConstant(node, role)->floats();
+  };
+  return backends::AffineOfBatchNorm(
+      values("scale"), values("bias"), values("mean"), values("var"),
+      std::get<float>(AttributeOf(node, "epsilon")));
 }
 
 bool MonotoneChain::OpsOf(GraphEditor& editor, const Node& node,
                           std::vector<Op>* ops) {
   if (!editor.HasData(node) || node.inputs.size() != 1) return false;
   if (node.op == "BatchNormalization") {
-    Affine affine = AffineOf(editor, node);
+    backends::Affine affine = AffineOf(editor, node);
     *ops = {{Kind::kMul, std::move(affine.mul)},
             {Kind::kAdd, std::move(affine.add)}};
   } else if (node.op == "Mul") {
@@ -70,8 +62,8 @@ bool MonotoneChain::OpsOf(GraphEditor& editor, const Node& node,
       if (!(slope >= 0)) return false;  // falls, then rises
     }
   } else if (node.op == "Clip") {
-    const float min = FloatAttribute(node, "min", -kInf);
-    const float max = FloatAttribute(node, "max", kInf);
+    const float min = std::get<float>(AttributeOf(node, "min"));
+    const float max = std::get<float>(AttributeOf(node, "max"));
     if (min > max) return false;
     *ops = {{Kind::kClip, {min, max}}};
   } else if (node.op == "Floor") {
@@ -90,9 +82,11 @@ MonotoneChain MonotoneChain::Before(GraphEditor& editor, const Node& binarize) {
   }
   chain.root_ = binarize.inputs[0];
   if (!editor.HasData(binarize)) return chain;
-  while (Node* node = editor.Producer(chain.root_)) {
+  while (chain.nodes_.size() < kLongest) {
+    Node* node = editor.Producer(chain.root_);
     std::vector<Op> ops;
-    if (editor.OnlyConsumer(*node) == nullptr || !OpsOf(editor, *node, &ops)) {
+    if (node == nullptr || editor.OnlyConsumer(*node) == nullptr ||
+        !OpsOf(editor, *node, &ops)) {
       break;
     }
     chain.ops_.insert(chain.ops_.begin(), ops.begin(), ops.end());

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "batch_norm.h"
 #include "bqengine/graph.h"
 #include "passes/graph_editor.h"
 
@@ -68,11 +69,8 @@ class MonotoneChain {
   Op threshold_;
 };
 
-// BatchNormalization as y = x * mul + add, see engine/README.md.
-struct Affine {
-  std::vector<float> mul, add;
-};
-Affine AffineOf(const GraphEditor& editor, const Node& batch_normalization);
+// Of a BatchNormalization node whose constants have data.
+backends::Affine AffineOf(const GraphEditor& editor, const Node& node);
 
 }  // namespace bqengine
 

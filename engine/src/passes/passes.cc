@@ -1,26 +1,32 @@
 #include "passes/passes.h"
 
 namespace bqengine {
+namespace {
 
-Status RunPasses(Graph& graph) {
-  using Pass = Status (*)(Graph&);
-  constexpr Pass kPasses[] = {
-      // First, so that what lies between a pool and a sign is gone when ...
-      FoldIntoThreshold,
-      // ... the sign moves before the pool, next to the product ...
-      HoistBinarize,
-      // ... that it can join. Exact, so before anything that rounds.
-      FuseBinarize,
-      // What is left of batch norms belongs to float outputs, or to products of
-      // several bases, ...
-      FoldAffine,
-      // ... which a sign can join only once their batch norm has.
-      FuseBinarize,
-      DropDeadNodes,
-  };
-  for (Pass pass : kPasses) {
-    if (Status s = pass(graph); !s.ok()) return s;
-  }
+constexpr Pass kPasses[] = {
+    // First, so that what lies between a pool and a sign is gone when ...
+    FoldIntoThreshold,
+    // ... the sign moves before the pool, next to the product ...
+    HoistBinarize,
+    // ... that it can join. Exact, so before anything that rounds.
+    FuseBinarize,
+    // What is left of batch norms belongs to float outputs, or to products of
+    // several bases, ...
+    FoldAffine,
+    // ... which a sign can join only once their batch norm has.
+    FuseBinarize,
+};
+
+}  // namespace
+
+Status RunPasses(Graph& graph) { return RunPasses(graph, kPasses); }
+
+Status RunPasses(Graph& graph, std::span<const Pass> passes) {
+  auto editor = GraphEditor::Make(graph);
+  if (!editor.ok()) return editor.status();
+  for (Pass pass : passes) pass(*editor);
+  editor->Finish();
+  DropDeadNodes(graph);
   return Status();
 }
 

@@ -3,33 +3,41 @@
 #ifndef ENGINE_SRC_PASSES_PASSES_H_
 #define ENGINE_SRC_PASSES_PASSES_H_
 
+#include <span>
+
 #include "bqengine/graph.h"
 #include "bqengine/status.h"
+#include "passes/graph_editor.h"
 
 namespace bqengine {
+
+using Pass = void (*)(GraphEditor& editor);
 
 // All passes, in the order of the list in passes.cc.
 Status RunPasses(Graph& graph);
 
+// Some passes; what no output needs goes in the end.
+Status RunPasses(Graph& graph, std::span<const Pass> passes);
+
 // Binarize behind MaxPool, Flatten or Reshape moves before it, so that packed
 // tensors are pooled and reshaped.
-Status HoistBinarize(Graph& graph);
+void HoistBinarize(GraphEditor& editor);
 
 // Binarize joins the binary product that feeds it, through any chain of
 // monotone ops between them (BatchNormalization, Mul, Add, Relu, Clip, PRelu,
 // Floor): the product gives bits at once. Exact for every input.
-Status FuseBinarize(Graph& graph);
+void FuseBinarize(GraphEditor& editor);
 
 // Chains of monotone ops before a Binarize that no product feeds become part of
 // its threshold. Exact for every input.
-Status FoldIntoThreshold(Graph& graph);
+void FoldIntoThreshold(GraphEditor& editor);
 
 // BatchNormalization, Mul and Add by constants behind a product become part of
 // its weights, bias, mul and add. Changes the rounding of float results.
-Status FoldAffine(Graph& graph);
+void FoldAffine(GraphEditor& editor);
 
 // Nodes and constants that no output depends on go.
-Status DropDeadNodes(Graph& graph);
+void DropDeadNodes(Graph& graph);
 
 }  // namespace bqengine
 

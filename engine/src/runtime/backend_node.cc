@@ -2,12 +2,15 @@
 
 #include <type_traits>
 
+#include "graph/graph_analysis.h"
+
 namespace bqengine {
 
 static_assert(static_cast<bqe_type>(DataType::kFloat32) == BQE_FLOAT32);
 static_assert(static_cast<bqe_type>(DataType::kBipolar) == BQE_BIPOLAR);
 static_assert(static_cast<bqe_type>(DataType::kUnipolar) == BQE_UNIPOLAR);
 static_assert(kBatch == BQE_BATCH);
+static_assert(kMostDims == BQE_MAX_RANK);
 
 BackendNode::BackendNode(const NodeContext& context, const TensorInfo& output) {
   const Node& node = context.node();

@@ -15,7 +15,7 @@ namespace {
 
 // The interface promises nothing about larger numbers, and a wrong count would
 // send us reading far beyond an array.
-constexpr uint64_t kMostBackends = 256;
+constexpr uint64_t kMostBackends = 256;  // as bqe_plugin says
 
 struct Entry {
   const bqe_backend* backend;
@@ -29,7 +29,7 @@ std::string Family(const std::string& name) {
 // Empty if the backend keeps the rules of backend.h.
 std::string Defect(const bqe_backend* backend) {
   if (backend == nullptr) return "a backend is null";
-  if (backend->struct_size < sizeof(bqe_backend)) {
+  if (!BQE_HAS_FIELD(backend, bqe_backend, compile)) {
     return "a backend has a struct_size that is too small";
   }
   if (backend->name == nullptr || backend->name[0] == '\0') {
@@ -55,12 +55,14 @@ class Registry {
   }
 
   Status Load(const std::string& path) {
-    auto opened = OpenPlugin(path);
-    if (!opened.ok()) return opened.status();
+    const auto real = PluginFile(path);
+    if (!real.ok()) return real.status();
     std::lock_guard lock(mutex_);
-    if (!loaded_.insert(opened->path).second) return Status();
-    Status status = Init(opened->init, opened->path);
-    if (!status.ok()) loaded_.erase(opened->path);
+    if (loaded_.contains(*real)) return Status();
+    const auto init = OpenPlugin(*real);
+    if (!init.ok()) return init.status();
+    Status status = Init(*init, *real);
+    if (status.ok()) loaded_.insert(*real);
     return status;
   }
 
@@ -89,7 +91,7 @@ class Registry {
     }
     if (plugin.num_backends == 0 || plugin.num_backends > kMostBackends ||
         plugin.backends == nullptr) {
-      return PluginError(origin, "it lists no backends");
+      return PluginError(origin, "it must list 1 to 256 backends");
     }
     std::vector<Entry> added;
     for (uint64_t i = 0; i < plugin.num_backends; ++i) {

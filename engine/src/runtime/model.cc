@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "format/reader.h"
 #include "graph/graph_analysis.h"
 #include "passes/passes.h"
 #include "runtime/model_impl.h"
@@ -20,27 +21,27 @@ Result<std::shared_ptr<const Program>> Model::Impl::ProgramFor(
   return program;
 }
 
-Result<Model> Model::Load(const std::string& path) {
-  auto graph = ReadGraph(path);
-  if (!graph.ok()) return graph.status();
-  auto model = FromGraph(*std::move(graph));
-  if (!model.ok()) {
-    return Status(model.status().code(),
-                  path + ": " + model.status().message());
+std::shared_ptr<Model::Impl> Model::Impl::Make(
+    Graph graph, const std::map<std::string, TensorInfo>& tensors) {
+  auto impl = std::make_shared<Impl>();
+  for (const GraphOutput& output : graph.outputs) {
+    impl->outputs.push_back(tensors.at(output.name));
   }
-  return model;
+  impl->graph = std::move(graph);
+  return impl;
+}
+
+Result<Model> Model::Load(const std::string& path) {
+  auto model = ReadModelFile(path, Weights::kRequired);
+  if (!model.ok()) return model.status();
+  return Model(Impl::Make(std::move(model->graph), model->tensors));
 }
 
 Result<Model> Model::FromGraph(Graph graph) {
   auto tensors = InferShapes(graph);
   if (!tensors.ok()) return tensors.status();
   if (Status s = CheckConstantData(graph); !s.ok()) return s;
-  auto impl = std::make_shared<Impl>();
-  for (const GraphOutput& output : graph.outputs) {
-    impl->outputs.push_back(tensors->at(output.name));
-  }
-  impl->graph = std::move(graph);
-  return Model(std::move(impl));
+  return Model(Impl::Make(std::move(graph), *tensors));
 }
 
 const Graph& Model::graph() const { return impl_->graph; }

@@ -13,6 +13,10 @@
 namespace bqengine {
 
 struct Model::Impl {
+  // Of a graph that has been checked, with the tensors that this found.
+  static std::shared_ptr<Impl> Make(
+      Graph graph, const std::map<std::string, TensorInfo>& tensors);
+
   Graph graph;
   std::vector<TensorInfo> outputs;
 

@@ -51,16 +51,19 @@ Status PluginError(const std::string& path, const std::string& message) {
                 "plug-in " + path + ": " + message);
 }
 
-Result<OpenedPlugin> OpenPlugin(const std::string& path) {
+Result<std::string> PluginFile(const std::string& path) {
   std::error_code missing;
-  // A path with a slash: dlopen would search the system for a bare name.
   const std::filesystem::path real = std::filesystem::canonical(path, missing);
   if (missing) {
     return Status(StatusCode::kNotFound,
                   "plug-in " + path + ": " + missing.message());
   }
+  return real.string();
+}
+
+Result<bqe_plugin_init_fn> OpenPlugin(const std::string& path) {
   // Now, so that a missing symbol is an error here and not a crash later.
-  void* library = dlopen(real.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     return PluginError(path, std::string("cannot be loaded: ") + dlerror());
   }
@@ -73,11 +76,11 @@ Result<OpenedPlugin> OpenPlugin(const std::string& path) {
                                  std::string(BQE_PLUGIN_SCORE_SYMBOL) +
                                  " and " + BQE_PLUGIN_INIT_SYMBOL);
   }
-  if (score() <= 0) {
+  if (score() == 0) {
     return Status(StatusCode::kUnsupported,
                   "plug-in " + path + ": cannot run on this machine");
   }
-  return OpenedPlugin{real.string(), init};
+  return init;
 }
 
 }  // namespace bqengine

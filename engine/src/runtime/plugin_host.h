@@ -17,13 +17,12 @@ const bqe_host* PluginHost();
 // kInvalidArgument: "plug-in <path>: <message>".
 Status PluginError(const std::string& path, const std::string& message);
 
-struct OpenedPlugin {
-  std::string path;  // absolute, without links: one library, one path
-  bqe_plugin_init_fn init;
-};
+// The file's absolute path without links: one library, one path.
+Result<std::string> PluginFile(const std::string& path);
 
-// Opens the library for good and asks its score; does not call init.
-Result<OpenedPlugin> OpenPlugin(const std::string& path);
+// Opens the library at such a path for good and asks its score; gives its init
+// function, not yet called.
+Result<bqe_plugin_init_fn> OpenPlugin(const std::string& path);
 
 }  // namespace bqengine
 

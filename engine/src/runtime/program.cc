@@ -1,8 +1,8 @@
 #include "runtime/program.h"
 
-#include <algorithm>
 #include <utility>
 
+#include "graph/packed.h"
 #include "graph/shape_rules.h"
 #include "passes/passes.h"
 #include "runtime/backend_node.h"
@@ -36,7 +36,7 @@ Result<KernelPtr> CompileNode(const bqe_backend& backend,
                                                   : StatusCode::kInternal,
                   where + message);
   }
-  if (kernel == nullptr || kernel->struct_size < sizeof(bqe_kernel) ||
+  if (kernel == nullptr || !BQE_HAS_FIELD(kernel, bqe_kernel, destroy) ||
       kernel->run == nullptr || kernel->destroy == nullptr) {
     return Status(StatusCode::kInternal, where + "gave an incomplete kernel");
   }
@@ -82,7 +82,7 @@ bool Program::IsView(const NodeContext& node) const {
   if (node.input(0).type == DataType::kFloat32) return true;
   const int64_t from = node.input(0).shape.back();
   const int64_t to = checked_.tensors.at(output).shape.back();
-  return from == to || (from % 64 == 0 && to % 64 == 0);
+  return from == to || (from % kWordBits == 0 && to % kWordBits == 0);
 }
 
 Status Program::AddSteps(const std::vector<const bqe_backend*>& backends) {
@@ -104,21 +104,28 @@ Status Program::AddStep(const NodeContext& node,
   const std::string& output = node.node().outputs[0];
   const TensorInfo& output_info = checked_.tensors.at(output);
   const BackendNode backend_node(node, output_info);
-  const auto backend =
-      std::find_if(backends.begin(), backends.end(), [&](const bqe_backend* b) {
-        return b->supports(b, &backend_node.get()) != 0;
-      });
-  if (backend == backends.end()) {
-    return Status(StatusCode::kUnsupported, "node '" + node.node().name +
-                                                "': no backend can run this " +
-                                                node.node().op);
+  const bqe_backend* backend = nullptr;
+  Status refused(StatusCode::kUnsupported, "node '" + node.node().name +
+                                               "': no backend can run this " +
+                                               node.node().op);
+  KernelPtr kernel;
+  for (size_t i = 0; i < backends.size() && kernel == nullptr; ++i) {
+    backend = backends[i];
+    if (backend->supports(backend, &backend_node.get()) == 0) continue;
+    auto compiled = CompileNode(*backend, backend_node.get());
+    if (compiled.ok()) {
+      kernel = *std::move(compiled);
+    } else if (compiled.status().code() == StatusCode::kUnsupported) {
+      refused = compiled.status();  // the next backend may take it
+    } else {
+      return compiled.status();
+    }
   }
-  auto kernel = CompileNode(**backend, backend_node.get());
-  if (!kernel.ok()) return kernel.status();
+  if (kernel == nullptr) return refused;
 
   Step step = {.node = &node,
-               .backend = (*backend)->name,
-               .kernel = *std::move(kernel),
+               .backend = backend->name,
+               .kernel = std::move(kernel),
                .inputs = {},
                .output = 0,
                .output_shape = ShapeText(Shape(output_info.shape.begin() + 1,

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <map>
+#include <new>
 #include <utility>
 
 #include "runtime/backend_registry.h"
@@ -39,9 +40,10 @@ uintptr_t Address(const void* data) {
   return reinterpret_cast<uintptr_t>(data);
 }
 
-bool Overlap(const InputView& input, const OutputView& output) {
-  return Address(input.data) < Address(output.data) + output.bytes &&
-         Address(output.data) < Address(input.data) + input.bytes;
+template <typename View>
+bool Overlap(const OutputView& output, const View& other) {
+  return Address(other.data) < Address(output.data) + output.bytes &&
+         Address(output.data) < Address(other.data) + other.bytes;
 }
 
 // A view of caller's memory must be as long as the tensor and aligned.
@@ -118,12 +120,22 @@ Status Session::Impl::Reserve() {
     if (kernel->workspace_bytes != nullptr) {
       bytes = kernel->workspace_bytes(kernel, options.max_batch,
                                       static_cast<uint32_t>(pool.threads()));
+      if (bytes == UINT64_MAX) {
+        const Step& step = program->steps()[i];
+        return Status(StatusCode::kOutOfMemory,
+                      "node '" + step.node->node().name + "': backend '" +
+                          step.backend + "' cannot express its workspace");
+      }
     }
     const int64_t step = static_cast<int64_t>(i);
     lifetimes.push_back({bytes, step, step});
   }
   auto plan = PlanMemory(lifetimes);
-  if (!plan.ok()) return plan.status();
+  if (!plan.ok()) {
+    return Status(plan.status().code(), "the activations of a batch of " +
+                                            std::to_string(options.max_batch) +
+                                            ": " + plan.status().message());
+  }
 
   arena_bytes = plan->bytes;
   if (arena_bytes > 0) {
@@ -208,7 +220,7 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Result<Session> Session::Create(const Model& model,
-                                const SessionOptions& given) {
+                                const SessionOptions& given) try {
   SessionOptions options = given;
   if (options.threads == 0) options.threads = DefaultThreads();
   if (options.threads < 1 || options.threads > kMostThreads) {
@@ -234,6 +246,8 @@ Result<Session> Session::Create(const Model& model,
   impl->backend = MainBackend(*impl->program);
   if (Status s = impl->Reserve(); !s.ok()) return s;
   return Session(std::move(impl));
+} catch (const std::bad_alloc&) {
+  return Status(StatusCode::kOutOfMemory, "no memory for a session");
 }
 
 Status Session::Run(int64_t batch, std::span<const InputView> inputs,
@@ -264,9 +278,15 @@ Status Session::Run(int64_t batch, std::span<const InputView> inputs,
       return s;
     }
     for (const InputView& input : inputs) {
-      if (Overlap(input, outputs[i])) {
+      if (Overlap(outputs[i], input)) {
         return InvalidArgument("output '" + model.output_name(i) +
                                "' overlaps an input");
+      }
+    }
+    for (size_t k = 0; k < i; ++k) {
+      if (Overlap(outputs[i], outputs[k])) {
+        return InvalidArgument("output '" + model.output_name(i) +
+                               "' overlaps another output");
       }
     }
   }
@@ -276,8 +296,11 @@ Status Session::Run(int64_t batch, std::span<const InputView> inputs,
 
 Status Session::Run(std::span<const float> input, std::span<float> output) {
   const Model& model = impl_->model;
-  if (model.num_inputs() != 1 || model.num_outputs() != 1) {
-    return InvalidArgument("the model has several inputs or outputs");
+  if (model.num_inputs() != 1 || model.num_outputs() != 1 ||
+      model.input(0).type != DataType::kFloat32 ||
+      model.output(0).type != DataType::kFloat32) {
+    return InvalidArgument(
+        "the model does not have one input and one output of floats");
   }
   auto item_bytes = ByteCount(model.input(0));
   if (!item_bytes.ok()) return item_bytes.status();

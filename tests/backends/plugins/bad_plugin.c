@@ -68,11 +68,8 @@ static bqe_backend backend = {.struct_size = sizeof(bqe_backend),
 
 static const bqe_backend* backends[] = {&backend};
 
-BQE_EXPORT int32_t bqe_plugin_score(void);
 int32_t bqe_plugin_score(void) { return BAD == BAD_SCORE ? 0 : 1; }
 
-BQE_EXPORT bqe_status bqe_plugin_init(const bqe_host* host, bqe_plugin* plugin,
-                                      bqe_error* error);
 bqe_status bqe_plugin_init(const bqe_host* host, bqe_plugin* plugin,
                            bqe_error* error) {
   (void)host;

@@ -48,7 +48,9 @@ static void relu_destroy(bqe_kernel* kernel) {
 
 static int32_t relu_supports(const bqe_backend* backend, const bqe_node* node) {
   (void)backend;
-  return strcmp(node->op, "Relu") == 0 && node->inputs[0]->type == BQE_FLOAT32;
+  return strcmp(node->op, "Relu") == 0 && node->num_inputs == 1 &&
+         node->num_attributes == 0 && node->num_constants == 0 &&
+         node->inputs[0]->type == BQE_FLOAT32;
 }
 
 static bqe_status relu_compile(const bqe_backend* backend, const bqe_node* node,
@@ -56,6 +58,10 @@ static bqe_status relu_compile(const bqe_backend* backend, const bqe_node* node,
   static const char kNoMemory[] = "no memory for a kernel";
   relu_kernel* relu = host->allocate(host->context, sizeof(relu_kernel), 64);
   (void)backend;
+  if ((uintptr_t)relu % 64 != 0) { /* the host broke its promise */
+    host->deallocate(host->context, relu);
+    return BQE_ERROR_INTERNAL;
+  }
   if (relu == NULL) {
     if (error->message_bytes >= sizeof(kNoMemory)) {
       memcpy(error->message, kNoMemory, sizeof(kNoMemory));
@@ -84,11 +90,8 @@ static const bqe_backend relu_backend = {
 
 static const bqe_backend* const backends[] = {&relu_backend};
 
-BQE_EXPORT int32_t bqe_plugin_score(void);
 int32_t bqe_plugin_score(void) { return 1; }
 
-BQE_EXPORT bqe_status bqe_plugin_init(const bqe_host* given, bqe_plugin* plugin,
-                                      bqe_error* error);
 bqe_status bqe_plugin_init(const bqe_host* given, bqe_plugin* plugin,
                            bqe_error* error) {
   (void)error;
