@@ -365,8 +365,7 @@ TEST(Passes, LongChainsOfEveryKindAreNoTrap) {
       GraphMaker::Add(graph, op, "n" + std::to_string(i),
                       {"n" + std::to_string(i - 1)}, attributes);
     }
-    GraphMaker::Add(graph, "Binarize", "sign",
-                    {"n" + std::to_string(kNodes)});
+    GraphMaker::Add(graph, "Binarize", "sign", {"n" + std::to_string(kNodes)});
     const Graph optimized = Optimized(graph);
     EXPECT_LE(optimized.nodes.size(), graph.nodes.size());
     const auto input = maker.Floats(64, -1, 1);
