@@ -85,6 +85,18 @@ const Case kSyntax[] = {
      {kJson, "invalid literal"}},
     {"Binary",
      [](Files* f) { f->json = f->weights; },
+     {kJson, "binary file", "bq-convert"}},
+    {"Onnx",  // IR version 8, producer "pytorch", a graph
+     [](Files* f) { f->json = "\x08\x08\x12\x07pytorch:\xA3\x06"; },
+     {kJson, "binary file", "bq-convert"}},
+    {"ControlCharacterInAnObject",
+     [](Files* f) { f->json.insert(1, "\x01"); },
+     {kJson, ": /: ", "line 1, column 2"}},
+    {"ByteOrderMark",
+     [](Files* f) { f->json.insert(0, "\xEF\xBB\xBF"); },
+     {kJson, ": /: ", "byte order mark"}},
+    {"NulInTheMiddle",
+     [](Files* f) { f->json[f->json.find("\"labels\"")] = '\0'; },
      {kJson, "NUL", "not JSON"}},
     {"TrailingText",
      [](Files* f) { f->json += "{}"; },
@@ -136,6 +148,15 @@ const Case kStructure[] = {
        f->json += "}";
      },
      {kJson, "'nodes' is missing"}},
+    {"TooManyNodes",
+     [](Files* f) {
+       const std::string node =
+           R"({ "name": "a", "op": "Relu", "inputs": [], "outputs": [] },)";
+       std::string nodes = "\"nodes\": [";
+       for (int i = 0; i < 65536 - 5; ++i) nodes += node;  // and 6 more
+       Replace(&f->json, "\"nodes\": [", nodes);
+     },
+     {kJson, ": /nodes: ", "65537 nodes", "65536"}},
     {"UnknownKey",
      BQE_REPLACE("\"labels\"", "\"classes\""),
      {kJson, "/classes", "no such key"}},
@@ -523,8 +544,88 @@ TEST(Broken, AnyChangeOfTheWeightsIsFoundByTheHash) {
   EXPECT_NE(graph.status().message().find("/weights_hash"), std::string::npos);
 }
 
-// ------------------------------------------------------- files that do not
-// open
+// A variance that would make every output NaN.
+TEST(Broken, BatchNormalizationOfANegativeVariance) {
+  ScratchFolder folder;
+  Graph graph;
+  graph.inputs.push_back({"x", {DataType::kFloat32, {kBatch, 2}}, {}, {}});
+  graph.outputs.push_back({"y", {}});
+  Node norm = MakeNode("norm", "BatchNormalization", "x", "y");
+  for (const char* role : {"scale", "bias", "mean", "var"}) {
+    norm.constants[role] = role;
+    graph.constants[role] = Constant::Floats({2}, {0.5f, 0.75f});
+  }
+  norm.attributes["epsilon"] = 0.25f;
+  graph.nodes.push_back(norm);
+  const std::string path = folder.File(kJson);
+  ASSERT_TRUE(WriteGraph(graph, path).ok());
+  const std::string good = ReadBytes(path);
+  const size_t var = good.find("0.75]", good.find("\"var\""));
+  ASSERT_NE(var, std::string::npos);
+  for (const char* value : {"-0.25", "-1", "\"-inf\""}) {
+    SCOPED_TRACE(value);
+    WriteBytes(path, std::string(good).replace(var, 4, value));
+    const auto read = ReadGraph(path);
+    ASSERT_FALSE(read.ok());
+    const std::string& message = read.status().message();
+    EXPECT_EQ(read.status().code(), StatusCode::kInvalidModel);
+    EXPECT_TRUE(message.starts_with(
+        path +
+        ": node 'norm' (/nodes/0/constants/var): the variance of "
+        "channel 1"))
+        << message;
+    ExpectOneLine(message);
+  }
+}
+
+// --------------------------------------------------------------------- loading
+
+// Load makes the checks above its own; only that all data must be there comes
+// on top.
+TEST(Load, NamesFileNodeAndPlace) {
+  ScratchFolder folder;
+  Files files = GoodFiles(folder);
+  const float nan = std::nanf("");
+  std::memcpy(files.weights.data() + DataOf(files, "conv1.bound"), &nan, 4);
+  WriteBytes(folder.File(kJson), files.json);
+  WriteBytes(folder.File(kWeights), files.weights);
+  const auto model = Model::Load(folder.File(kJson));
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.status().code(), StatusCode::kInvalidModel);
+  EXPECT_EQ(model.status().message(),
+            folder.File(kJson) +
+                ": node 'conv1' (/constants/conv1.bound): value 0 is NaN in " +
+                kWeights);
+}
+
+TEST(Load, RefusesAnArchitecture) {
+  ScratchFolder folder;
+  Graph graph = SampleGraph();
+  Constant& weight = graph.constants["fc1.weight"];
+  weight = Constant::Declare(weight.info());
+  ASSERT_TRUE(WriteGraph(graph, folder.File(kJson)).ok());
+  EXPECT_TRUE(ReadGraph(folder.File(kJson)).ok());
+  const auto model = Model::Load(folder.File(kJson));
+  ASSERT_FALSE(model.ok());
+  EXPECT_EQ(model.status().code(), StatusCode::kInvalidModel);
+  EXPECT_EQ(model.status().message(),
+            folder.File(kJson) +
+                ": node 'fc1' (/constants/fc1.weight): has no data: this is an "
+                "architecture, to be trained");
+}
+
+TEST(Load, KnowsTheOutputs) {
+  ScratchFolder folder;
+  ASSERT_TRUE(WriteGraph(SampleGraph(), folder.File(kJson)).ok());
+  const auto model = Model::Load(folder.File(kJson));
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  ASSERT_EQ(model->num_outputs(), 1u);
+  EXPECT_EQ(model->output_name(0), "logits");
+  EXPECT_EQ(model->output(0), (TensorInfo{DataType::kFloat32, {kBatch, 2}}));
+  ExpectSameGraph(SampleGraph(), model->graph());
+}
+
+// ------------------------------------------------------ files that do not open
 
 void ExpectError(const std::string& path, StatusCode code,
                  const std::string& part) {

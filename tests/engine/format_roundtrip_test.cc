@@ -199,6 +199,8 @@ const RefusedCase kRefused[] = {
            {DataType::kBipolar, {1, 2, 2}}, &kWord, sizeof(kWord), nullptr);
      },
      "/constants/fc2.weight: has 8 bytes"},
+    {"TooManyNodes", [](Graph* g) { g->nodes.resize(65537, g->nodes.back()); },
+     "/nodes: has 65537 nodes"},
     {"UnknownOp", [](Graph* g) { g->nodes[0].op = "Guess"; }, "Guess"},
 };
 INSTANTIATE_TEST_SUITE_P(Write, Refused, testing::ValuesIn(kRefused),

@@ -54,6 +54,8 @@ BROKEN = {
     "unknown key": set_at("/classes", []),
     "no nodes": drop("/nodes"),
     "empty nodes": set_at("/nodes", []),
+    "too many nodes": lambda m: m["nodes"].extend(
+        m["nodes"][:1] * (65537 - len(m["nodes"]))),
     "label": set_at("/labels/0", 1),
     "weights in a folder": set_at("/weights", "a/b.safetensors"),
     "weights behind a backslash": set_at("/weights", "a\\b.safetensors"),

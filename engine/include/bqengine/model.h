@@ -47,10 +47,11 @@ class BQENGINE_API Model {
 // as by Load.
 BQENGINE_API Result<Graph> ReadGraph(const std::string& path);
 
-// Writes `path` (JSON) and, if any constant has data too large to stand inline,
-// a .safetensors file beside it with the same stem. The same graph gives the
-// same bytes. Both files are written under temporary names and renamed at the
-// end, weights first: a failure leaves what was there before.
+// Writes `path`, which must end in .json, and, if any constant has data too
+// large to stand inline, a file beside it with .safetensors instead of .json.
+// The same graph gives the same bytes. Both files are written under temporary
+// names and renamed at the end, weights first: a failure leaves what was there
+// before. Where a symbolic link stands, the file that it leads to is written.
 BQENGINE_API Status WriteGraph(const Graph& graph, const std::string& path);
 
 // Applies the passes that make a graph faster without changing what it means

@@ -221,6 +221,11 @@ const char* Value::KindName() const {
 
 Document::Document(std::string file, std::string_view text)
     : file_(std::move(file)) {
+  // The library would skip it.
+  if (text.starts_with("\xEF\xBB\xBF")) {
+    Fail("/", "starts with a byte order mark, which JSON must not have");
+    return;
+  }
   // The library takes a NUL for the end and would not see what follows.
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
     Fail("/", "byte " + std::to_string(nul) + " is NUL; this is not JSON");

@@ -1,6 +1,9 @@
-// ReadGraph: model.json and its weights file to a Graph. Everything that the
-// format itself demands is checked here, with a JSON path; what the ops demand
-// is checked by InferShapes afterwards.
+// ReadModelFile: model.json and its weights file to a Graph. Everything that
+// the format itself demands is checked here, with a JSON path; what the ops
+// demand is checked by InferShapes afterwards.
+#include "format/reader.h"
+
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <new>
@@ -218,10 +221,12 @@ Constant ReadInlineConstant(const Cursor& data, const TensorInfo& info) {
 // A model file while it is read.
 class ModelReader {
  public:
-  ModelReader(std::string path, std::string_view text)
-      : path_(std::move(path)), document_(path_, text) {}
+  ModelReader(std::string path, std::string_view text, Weights weights)
+      : path_(std::move(path)),
+        document_(path_, text),
+        weights_needed_(weights == Weights::kRequired) {}
 
-  Result<Graph> Read() {
+  Result<ReadModel> Read() {
     const Cursor root = document_.root();
     CheckVersion(root);
     root.CheckKeys(
@@ -242,6 +247,9 @@ class ModelReader {
         graph_.labels.push_back(ReadText(label));
       }
     }
+    if (const size_t count = root["nodes"].Size(); count > kMaxNodes) {
+      root["nodes"].Fail(NodeCountProblem(count));
+    }
     for (const Cursor& node : root["nodes"].Items()) {
       graph_.nodes.push_back(ReadNode(node));
     }
@@ -251,11 +259,12 @@ class ModelReader {
     CheckNothingLeft(root);
     if (!document_.ok()) return document_.status();
 
-    if (auto shapes = InferShapes(graph_); !shapes.ok()) {
-      return Status(shapes.status().code(),
-                    path_ + ": " + shapes.status().message());
+    auto tensors = InferShapes(graph_);
+    if (!tensors.ok()) {
+      return Status(tensors.status().code(),
+                    path_ + ": " + tensors.status().message());
     }
-    return std::move(graph_);
+    return ReadModel{std::move(graph_), *std::move(tensors)};
   }
 
  private:
@@ -334,7 +343,11 @@ class ModelReader {
     const TensorInfo info = ReadInfo(cursor, /*has_batch=*/false);
     if (!cursor.ok()) return Constant();
     if (cursor.Has("data")) return ReadInlineConstant(cursor["data"], info);
-    if (!weights_.has_value()) return Constant::Declare(info);
+    if (!weights_.has_value()) {
+      Constant constant = Constant::Declare(info);
+      if (weights_needed_) cursor.Fail(DataProblem(constant));
+      return constant;
+    }
     return ReadStoredConstant(name, info, cursor);
   }
 
@@ -383,23 +396,50 @@ class ModelReader {
 
   std::string path_;
   json::Document document_;
+  bool weights_needed_;
   Graph graph_;
   std::string weights_name_;
   std::optional<SafetensorsFile> weights_;
   std::set<std::string> stored_;  // names of constants taken from weights_
 };
 
+// Somebody's ONNX file, most likely. One that starts as an object does is left
+// to the parser, which knows the place of what is wrong.
+bool IsBinary(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  constexpr size_t kEnough = 64;
+  const size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos || text[first] == '{') return false;
+  const std::string_view start = text.substr(0, kEnough);
+  return std::any_of(start.begin(), start.end(), [kSpace](char c) {
+    return static_cast<unsigned char>(c) < 0x20 &&
+           kSpace.find(c) == std::string_view::npos;
+  });
+}
+
 }  // namespace
 
-Result<Graph> ReadGraph(const std::string& path) {
+Result<ReadModel> ReadModelFile(const std::string& path, Weights weights) {
   try {
     auto text = ReadFile(path, kMaxJsonBytes);
     if (!text.ok()) return text.status();
-    return ModelReader(path, *text).Read();
+    if (IsBinary(*text)) {
+      return Status(StatusCode::kInvalidModel,
+                    path +
+                        ": is a binary file, not the JSON of a model; an "
+                        "ONNX file needs converting with bq-convert first");
+    }
+    return ModelReader(path, *text, weights).Read();
   } catch (const std::bad_alloc&) {
     return Status(StatusCode::kOutOfMemory,
                   path + ": too little memory to read it");
   }
+}
+
+Result<Graph> ReadGraph(const std::string& path) {
+  auto model = ReadModelFile(path, Weights::kOptional);
+  if (!model.ok()) return model.status();
+  return std::move(model->graph);
 }
 
 }  // namespace bqengine

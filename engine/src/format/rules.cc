@@ -29,6 +29,11 @@ std::string ConstantNameProblem(const std::string& name) {
                               : NameProblem(name);
 }
 
+std::string NodeCountProblem(size_t count) {
+  return "has " + std::to_string(count) + " nodes, more than the allowed " +
+         std::to_string(kMaxNodes);
+}
+
 Shape StoredShape(const TensorInfo& info) {
   Shape shape = info.shape;
   if (info.type != DataType::kFloat32 && !shape.empty()) {

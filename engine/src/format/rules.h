@@ -21,6 +21,10 @@ inline constexpr char kHashPrefix[] = "fnv1a64:";
 // to 30 times the text's memory, so this bounds memory and time as well.
 inline constexpr size_t kMaxJsonBytes = size_t{16} << 20;
 
+// Some checks and passes look at all nodes again for each; real networks have
+// some thousands.
+inline constexpr size_t kMaxNodes = 65536;
+
 // Names end up in messages and in other programs' tables.
 inline constexpr size_t kMaxNameBytes = 1024;
 
@@ -34,6 +38,8 @@ inline constexpr size_t kMaxRank = 8;  // BQE_MAX_RANK
 std::string TextProblem(const std::string& text);
 std::string NameProblem(const std::string& name);
 std::string ConstantNameProblem(const std::string& name);
+// Precondition: more than kMaxNodes.
+std::string NodeCountProblem(size_t count);
 
 // As a constant stands in a safetensors file: bits are words there.
 Shape StoredShape(const TensorInfo& info);

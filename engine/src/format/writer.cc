@@ -38,6 +38,10 @@ class Checker {
     for (const GraphOutput& output : graph.outputs) {
       Name("/outputs", output.name);
     }
+    if (const size_t count = graph.nodes.size(); count > kMaxNodes) {
+      Keep("/nodes", NodeCountProblem(count));
+      return std::move(problem_);
+    }
     for (const Node& node : graph.nodes) CheckNode(node);
     for (const auto& [name, constant] : graph.constants) {
       const std::string place = "/constants/" + name;
