@@ -129,6 +129,8 @@ Result<std::vector<uint8_t>> ReadFile(const std::string& path,
   if (S_ISREG(status.st_mode)) {
     bytes.reserve(std::min(static_cast<uint64_t>(status.st_size), max_bytes) +
                   1);
+  } else {
+    max_bytes = std::min(max_bytes, kMaxStreamBytes);
   }
   // One byte more than allowed tells a file that is too large.
   const Status read = ReadUpTo(path, *file, max_bytes + 1, &bytes);

@@ -13,9 +13,11 @@
 
 namespace bqengine::tools {
 
-// More than any file these tools have a use for; what is larger, or endless
-// (/dev/zero), is an error and not a full memory.
+// More than any file these tools have a use for; what is larger is an error and
+// not a full memory. What does not tell its size (a pipe, /dev/zero) may have
+// less.
 inline constexpr uint64_t kMaxFileBytes = uint64_t{4} << 30;
+inline constexpr uint64_t kMaxStreamBytes = uint64_t{1} << 30;
 
 // "PATH: WHAT", the form of all errors about files. The messages of the
 // operating system come from errno.
