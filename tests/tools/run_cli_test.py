@@ -138,23 +138,32 @@ class Usage(RunTest):
         for option in ("--input", "--output", "--topk", "--dataset", "--limit",
                        "--show", "--benchmark", "--batch", "--runs",
                        "--threads", "--backend", "--plugin", "--profile",
-                       "--json", "--list-backends", "--help"):
+                       "--json", "--list-backends", "--help", "--version"):
             self.assertIn(option, text)
         self.assertIn("Examples:", text)
         self.assertIn("Exit status:", text)
         self.assertEqual(self.run_text("-h"), text)
+
+    def test_version(self):
+        self.assertRegex(self.run_text("--version"),
+                         r"^bq-run \d+\.\d+\.\d+\n$")
 
     def test_bad_usage(self):
         digits = self.model("digits")
         mnist = "mnist:" + self.mnist()
         for arguments, what in (
                 ((), "no model"),
-                ((digits,), "nothing to do"),
+                ((digits, "--profile", "t.json"), "--profile"),
                 (("--dataset", mnist), "no model"),
                 ((digits, "--frobnicate"), "--frobnicate"),
                 ((digits, "second.json", "--benchmark"), "second.json"),
                 ((digits, "--dataset"), "--dataset"),
                 ((digits, "--dataset", mnist, "--limit", "0"), "--limit"),
+                ((digits, "--dataset", mnist, "--limit", "0"),
+                 "not in range 1 to "),
+                ((digits, "--benchmark", "--runs", "0"), "not in range 1 to "),
+                ((digits, "--input", "x.npy", "--topk", "0"),
+                 "not in range 1 to "),
                 ((digits, "--dataset", mnist, "--limit", "-3"), "--limit"),
                 ((digits, "--dataset", mnist, "--limit", "few"), "--limit"),
                 ((digits, "--dataset", mnist, "--limit",
@@ -186,6 +195,7 @@ class BadInput(RunTest):
                      self.write("pixels.json", png(2, 2, (0, 0, 0)))):
             with self.subTest(path=path):
                 self.expect_error(2, path, path, "--benchmark")
+                self.expect_error(2, path, path)
 
     def test_model_without_weights(self):
         # The model that ships keeps its weights in a file beside it.
@@ -198,6 +208,23 @@ class BadInput(RunTest):
             self.write("lenet-xnor-mnist.safetensors", file.read()[:-1])
         self.expect_error(2, "lenet-xnor-mnist.safetensors", alone,
                           "--benchmark")
+
+    def test_sizes_beyond_the_machine(self):
+        """One line that starts with the model, whatever is too large."""
+        with open(ARGUMENTS.command[-1], "rb") as file:
+            if b"__asan_init" in file.read():
+                self.skipTest("ASan ends a program that asks for too much")
+        with open(self.model("relu"), encoding="utf-8") as file:
+            good = json.load(file)
+        for exponent, status in ((46, 1), (58, 1), (59, 1), (60, 1), (61, 2),
+                                 (62, 2), (63, 2)):
+            good["inputs"][0]["shape"] = ["batch", 2 ** (exponent - 30),
+                                         2 ** 15, 2 ** 15]
+            path = self.write("huge.json", json.dumps(good).encode())
+            one = self.write("one.npy", npy([1, 1, 1, 1], [1.0]))
+            with self.subTest(exponent=exponent):
+                self.expect_error(status, path + ": ", path, "--benchmark")
+                self.expect_error(2, "", path, "--input", one)
 
     def test_inputs(self):
         good = npy([1, 1, 28, 28], ramp(784))
@@ -301,6 +328,38 @@ class FailureAtRunTime(RunTest):
                     self.expect_error(1, "standard output", *arguments,
                                       stdout=full)
 
+    def test_outputs_that_are_taken(self):
+        """No file that is read is written over, and none written twice."""
+        picture = self.write("d.png", png(28, 28, (9, 9, 9)))
+        link = self.path("link.npy")
+        os.symlink(picture, link)
+        for suffix in (".json", ".safetensors"):
+            shutil.copy(self.model("digits").replace(".json", suffix),
+                        self.folder)
+        model = self.path("digits.json")
+        new = self.path("new.npy")
+        for arguments in (
+                ("--output", picture), ("--output", link),
+                ("--output", os.path.join(self.folder, ".", "d.png")),
+                ("--output", model), ("--profile", model),
+                ("--output", self.path("digits.safetensors")),
+                ("--profile", picture), ("--output", new, "--output", new),
+                ("--output", new, "--profile",
+                 os.path.join(self.folder, "absent", "..", "new.npy"))):
+            with self.subTest(arguments=arguments):
+                before = {name: os.stat(self.path(name)).st_mtime_ns
+                          for name in sorted(os.listdir(self.folder))}
+                self.expect_error(2, "would overwrite", model, "--input",
+                                  picture, *arguments)
+                self.assertEqual(before, {
+                    name: os.stat(self.path(name)).st_mtime_ns
+                    for name in sorted(os.listdir(self.folder))})
+        cifar = self.write("x.bin", b"\1" + bytes(3072))
+        self.expect_error(2, "would overwrite --dataset", model, "--dataset",
+                          "cifar10:" + cifar, "--profile", cifar)
+        self.start(model, "--input", picture, "--output", "/dev/null",
+                   "--profile", "/dev/null")
+
     def test_old_output_survives_bad_input(self):
         output = self.write("y.npy", b"old")
         self.expect_error(2, "absent", self.model("relu"), "--input",
@@ -308,6 +367,29 @@ class FailureAtRunTime(RunTest):
         with open(output, "rb") as file:
             self.assertEqual(file.read(), b"old")
         self.assertEqual(sorted(os.listdir(self.folder)), ["x.npy", "y.npy"])
+
+
+class Describe(RunTest):
+    def test_text(self):
+        text = self.run_text(self.model("digits"))
+        self.assertRegex(text, r"(?m)^input +x: float32 Nx1x28x28 \(NCHW\)$")
+        self.assertRegex(text,
+                         r"(?m)^pixels +\(pixel \* 0.0039\d* - 0.5\) / 0.5$")
+        self.assertRegex(text, r"(?m)^output +scores: float32 Nx10$")
+        self.assertRegex(text, r"(?m)^labels +10: d0 to d9$")
+        self.assertRegex(text, r"(?m)^weights +1.08 kB, 31.4 kB as float32$")
+        self.assertRegex(text, r"(?m)^layer +op +output +backend$")
+        self.assertRegex(text, r"(?m)^scores +BinaryGemm +10 +\S+$")
+
+    def test_json(self):
+        facts = self.run_json(self.model("sum"), "--backend", "reference")
+        self.assertEqual([i["name"] for i in facts["inputs"]], ["x", "x2"])
+        self.assertEqual([(o["name"], o["type"]) for o in facts["outputs"]],
+                         [("sum", "float32"), ("sign", "bipolar")])
+        self.assertEqual(facts["inputs"][0]["shape"], [-1, 5])
+        self.assertEqual({layer["backend"] for layer in facts["layers"]},
+                         {"reference"})
+        self.assertEqual(facts["weight_bytes"], 0)
 
 
 class Infer(RunTest):
@@ -411,9 +493,17 @@ class Infer(RunTest):
     def test_no_confidence_in_counts(self):
         path = self.write("x.npy", npy([1, 1, 28, 28], ramp(784)))
         facts = self.run_json(self.model("counts"), "-i", path)
+        self.check_latency(facts)
         self.assertNotIn("confidence", facts["predictions"][0]["top"][0])
         text = self.run_text(self.model("counts"), "-i", path)
         self.assertRegex(text, r"item 0 +\d \(score -?\d+\)")
+        # One run is no distribution.
+        self.assertRegex(text, r"(?m)^latency +\S+ .?s \(first run\) per item$")
+        several = self.write("3.npy", npy([3, 1, 28, 28], ramp(3 * 784)))
+        text = self.run_text(self.model("counts"), "-i", several, "--batch",
+                             "1")
+        self.assertRegex(text, r"(?m)^latency +\S+ .?s \(first run\), then "
+                               r"\S+ .?s( to \S+ .?s)? per item$")
         self.assertNotIn("%", text)
 
     def test_pictures(self):
@@ -451,6 +541,8 @@ class Datasets(RunTest):
         self.check_latency(facts)
         self.assertEqual(facts["count"], 40)
         self.assertEqual(facts["accuracy"], facts["correct"] / 40)
+        self.assertAlmostEqual(facts["images_per_second"] *
+                               facts["latency_us"]["median"] / 1e6, 1)
         self.assertEqual(facts["batch"], 1)
         self.assertEqual([p["label"] for p in facts["predictions"]], [7, 2, 1])
 
@@ -500,9 +592,14 @@ class Benchmark(RunTest):
         self.assertEqual(facts["batch"], 3)
         self.assertGreaterEqual(facts["warm_up_runs"], 3)
         self.assertGreater(facts["inferences_per_second"], 0)
+        self.assertAlmostEqual(facts["inferences_per_second"] *
+                               facts["latency_us"]["median"] / 3e6, 1)
         text = self.run_text(self.model("sum"), "--benchmark", "--runs", "2")
         self.assertRegex(text, r"latency +median .* per item")
-        self.assertRegex(text, r"speed .* inferences/s")
+        self.assertNotIn("p90", text)
+        self.assertRegex(text, r"speed .* inferences/s at the median")
+        text = self.run_text(self.model("sum"), "--benchmark", "--runs", "20")
+        self.assertRegex(text, r"latency +median .*, p90 .*, p99 .* per item")
 
     def test_given_values(self):
         path = self.write("x.npy", npy([5, 1, 28, 28], ramp(5 * 784)))
@@ -536,7 +633,9 @@ class Profile(RunTest):
                 os.remove(trace)
         text = self.run_text(self.model("digits"), *modes[0], "--profile",
                              trace)
-        self.assertRegex(text, r"(?m)^layer +op +output +us +% +MAC/s +backend")
+        self.assertRegex(text, r"(?m)^layer +op +output +median us +% +MAC/s "
+                               r"+backend$")
+        self.assertRegex(text, r"(?m)^sum +\d+\.\d +100\.0$")
         self.assertRegex(text, r"(?m)^scores +BinaryGemm ")
 
     def test_plugin_takes_over(self):
@@ -648,7 +747,7 @@ class Terminal(RunTest):
     def test_wide_terminal_shows_the_table(self):
         text = self.on_terminal(120, self.model("digits"), "--benchmark",
                                 "--runs", "3", "--profile", self.path("t"))
-        self.assertRegex(text, r"(?m)^layer +op +output +us")
+        self.assertRegex(text, r"(?m)^layer +op +output +median us")
 
 
 def main():

@@ -6,6 +6,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "common/memory.h"
+#include "common/statistics.h"
 #include "common_test_util.h"
 #include "run/inputs.h"
 #include "run/predict.h"
@@ -107,8 +109,7 @@ TEST(Runner, SlicesInputsAndExpandsBits) {
   auto runner = Runner::Create(model, {}, 2);
   ASSERT_TRUE(runner.ok()) << runner.status().message();
   ASSERT_TRUE(runner->Run(3, 2, inputs).ok());
-  EXPECT_EQ(runner->runs(), 1);
-  EXPECT_EQ(runner->items(), 2);
+  EXPECT_EQ(runner->last_batch(), 2);
   ASSERT_EQ(runner->output(0).size(), 2 * kFeatures);
   ASSERT_EQ(runner->output(1).size(), 2 * kFeatures);
   ASSERT_EQ(runner->output(2).size(), 2 * kFeatures);
@@ -122,7 +123,7 @@ TEST(Runner, SlicesInputsAndExpandsBits) {
   // A smaller last run.
   ASSERT_TRUE(runner->Run(0, 1, inputs).ok());
   EXPECT_EQ(runner->output(1).size(), kFeatures);
-  EXPECT_EQ(runner->items(), 3);
+  EXPECT_EQ(runner->last_batch(), 1);
 }
 
 TEST(Runner, RefusesInputsOfBits) {
@@ -137,7 +138,7 @@ TEST(Runner, RefusesInputsOfBits) {
             std::string::npos);
 }
 
-TEST(Profile, AddsUpRunsOfDifferentBatches) {
+TEST(Profile, MediansOfFullBatchesSinceTheWarmUp) {
   GraphMaker maker(3);
   Graph graph = maker.Start({kBatch, 100});
   GraphMaker::Add(graph, "Gemm", "y", {"x"}, {},
@@ -148,31 +149,72 @@ TEST(Profile, AddsUpRunsOfDifferentBatches) {
   auto runner = Runner::Create(MakeModel(graph), options, 4);
   ASSERT_TRUE(runner.ok()) << runner.status().message();
   const std::vector<std::vector<float>> inputs = {maker.Floats(600, -1, 1)};
-  ASSERT_TRUE(runner->Run(0, 4, inputs).ok());
+  const Result<int64_t> warm_up = runner->WarmUp(6, 0, inputs);
+  ASSERT_TRUE(warm_up.ok()) << warm_up.status().message();
+  EXPECT_GE(*warm_up, 1);
+  EXPECT_TRUE(runner->layer_us().empty());
+
+  std::vector<std::vector<double>> times(2);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(runner->Run(0, 4, inputs).ok());
+    const auto nodes = runner->session().profile();
+    for (size_t k = 0; k < 2; ++k) times[k].push_back(nodes[k].last_us);
+  }
   ASSERT_TRUE(runner->Run(4, 2, inputs).ok());
+  EXPECT_EQ(runner->layer_us(), times);
 
   const auto layers = LayerTimes(*runner);
   ASSERT_EQ(layers.size(), 2u);
   EXPECT_EQ(layers[0].op, "Gemm");
+  for (size_t k = 0; k < 2; ++k) {
+    EXPECT_EQ(layers[k].us, tools::Summarize(times[k]).median);
+  }
   EXPECT_NEAR(layers[0].share + layers[1].share, 1, 1e-12);
   EXPECT_EQ(layers[1].macs_per_second, 0);
-  // 6 items of 5000 multiply-adds in two runs of this mean time.
-  EXPECT_NEAR(layers[0].macs_per_second, 6 * 5000 / (2 * layers[0].us) * 1e6,
+  // Four items of 5000 multiply-adds in this time, though the last run had two.
+  EXPECT_NEAR(layers[0].macs_per_second, 4 * 5000 / layers[0].us * 1e6,
               1e-6 * layers[0].macs_per_second);
 }
 
 TEST(Profile, TableAndShortLines) {
-  const std::vector<LayerTime> layers = {
+  std::vector<LayerTime> layers = {
       {"conv1", "BinaryConv", "28x28x32", "cpu:avx2", 12.34, 0.75, 2.5e12},
       {"relu", "Relu", "28x28x32", "reference", 4, 0.25, 0}};
   EXPECT_EQ(LayerTable(layers, 80),
-            "layer  op          output      us     %   MAC/s  backend\n"
-            "conv1  BinaryConv  28x28x32  12.3  75.0  2.50 T  cpu:avx2\n"
-            "relu   Relu        28x28x32   4.0  25.0       -  reference\n");
+            "layer  op          output    median us      %   MAC/s  backend\n"
+            "conv1  BinaryConv  28x28x32       12.3   75.0  2.50 T  cpu:avx2\n"
+            "relu   Relu        28x28x32        4.0   25.0       -  reference\n"
+            "sum                               16.3  100.0\n");
   EXPECT_EQ(LayerTable(layers, 40),
-            "conv1\n  12.3 us, 75.0 %\n  2.50 TMAC/s\n"
+            "conv1\n  median 12.3 us, 75.0 %\n  2.50 TMAC/s\n"
             "  BinaryConv 28x28x32\n  cpu:avx2\n"
-            "relu\n  4.00 us, 25.0 %\n  Relu 28x28x32\n  reference\n");
+            "relu\n  median 4.00 us, 25.0 %\n  Relu 28x28x32\n  reference\n"
+            "sum\n  16.3 us\n");
+  // Without times, as for a model that is only looked at.
+  for (LayerTime& layer : layers) layer.us = layer.macs_per_second = 0;
+  EXPECT_EQ(LayerTable(layers, 80),
+            "layer  op          output    backend\n"
+            "conv1  BinaryConv  28x28x32  cpu:avx2\n"
+            "relu   Relu        28x28x32  reference\n");
+  EXPECT_EQ(LayerTable(layers, 20),
+            "conv1\n  BinaryConv 28x28x32\n  cpu:avx2\n"
+            "relu\n  Relu 28x28x32\n  reference\n");
+}
+
+TEST(MakeVector, SaysWhatDoesNotFit) {
+  const auto good = tools::MakeVector<float>(3, "x");
+  ASSERT_TRUE(good.ok());
+  EXPECT_EQ(*good, std::vector<float>(3));
+  std::vector<int64_t> counts = {int64_t{1} << 62};  // more than a vector holds
+#if !defined(__SANITIZE_ADDRESS__)     // which ends a program that asks for it
+  counts.push_back(int64_t{1} << 58);  // more than there is
+#endif
+  for (const int64_t count : counts) {
+    const auto bad = tools::MakeVector<float>(count, "x");
+    EXPECT_EQ(bad.status().code(), StatusCode::kOutOfMemory);
+    EXPECT_EQ(bad.status().message(),
+              "x: no memory for " + std::to_string(count) + " times 4 bytes");
+  }
 }
 
 TEST(Profile, ChromeTraceHasOneEventForEachLayer) {

@@ -4,9 +4,8 @@
 #include <random>
 
 #include "common/command_line.h"
+#include "common/memory.h"
 #include "common/progress.h"
-#include "common/statistics.h"
-#include "common/terminal.h"
 #include "run/inputs.h"
 #include "run/modes.h"
 #include "run/report.h"
@@ -16,7 +15,6 @@ namespace bqengine::run {
 namespace {
 
 constexpr double kWarmUpUs = 0.2e6;
-constexpr int64_t kWarmUpRuns = 3;
 constexpr double kMeasureUs = 2e6;
 constexpr int64_t kFewestRuns = 20;
 constexpr int64_t kMostRuns = 1000000;
@@ -31,10 +29,12 @@ Result<Inputs> RandomInputs(const Model& model, int64_t count) {
   for (size_t i = 0; i < model.num_inputs(); ++i) {
     const Result<int64_t> elements = ElementCount(model.input(i).shape, count);
     if (!elements.ok()) return elements.status();
-    std::vector<float> values(static_cast<size_t>(*elements));
-    std::generate(values.begin(), values.end(),
+    Result<std::vector<float>> values = tools::MakeVector<float>(
+        *elements, "input '" + model.input_name(i) + "'");
+    if (!values.ok()) return values.status();
+    std::generate(values->begin(), values->end(),
                   [&] { return normal(generator); });
-    inputs.values.push_back(std::move(values));
+    inputs.values.push_back(*std::move(values));
   }
   return inputs;
 }
@@ -42,16 +42,16 @@ Result<Inputs> RandomInputs(const Model& model, int64_t count) {
 // Runs the batches of the inputs in turn, `runs` times if that is given, or
 // else until both a number of runs and a time are reached.
 Result<std::vector<double>> Measure(const Inputs& inputs, int64_t runs,
-                                    int64_t fewest, double least_us,
                                     Runner* runner) {
   const int64_t batch = runner->max_batch();
   const int64_t batches = inputs.count / batch;
-  tools::Progress progress("runs", runs > 0 ? runs : fewest);
+  const int64_t expected = runs > 0 ? runs : kFewestRuns;
+  tools::Progress progress("runs", expected);
   std::vector<double> times;
   double total_us = 0;
   const auto enough = [&](int64_t done) {
     if (runs > 0) return done >= runs;
-    return (done >= fewest && total_us >= least_us) || done >= kMostRuns;
+    return (done >= kFewestRuns && total_us >= kMeasureUs) || done >= kMostRuns;
   };
   for (int64_t done = 0; !enough(done); ++done) {
     const Status status =
@@ -59,7 +59,7 @@ Result<std::vector<double>> Measure(const Inputs& inputs, int64_t runs,
     if (!status.ok()) return status;
     times.push_back(runner->last_us());
     total_us += runner->last_us();
-    progress.Update(std::min(done + 1, runs > 0 ? runs : fewest));
+    progress.Update(std::min(done + 1, expected));
   }
   return times;
 }
@@ -83,25 +83,21 @@ Status Benchmark(const Model& model, const Options& options) {
 
   Result<Runner> runner = Runner::Create(model, options, wanted);
   if (!runner.ok()) return runner.status();
-  const Result<std::vector<double>> warm_up =
-      Measure(*inputs, 0, kWarmUpRuns, kWarmUpUs, &*runner);
+  const Result<int64_t> warm_up =
+      runner->WarmUp(inputs->count, kWarmUpUs, inputs->values);
   if (!warm_up.ok()) return warm_up.status();
   const Result<std::vector<double>> times =
-      Measure(*inputs, options.runs, kFewestRuns, kMeasureUs, &*runner);
+      Measure(*inputs, options.runs, &*runner);
   if (!times.ok()) return times.status();
 
-  Report report(options, *runner);
+  Report report(options, runner->session());
   report.Line("input", random ? "random normal values" : options.inputs[0]);
-  report.Line("runs", fmt::format("{} after {} to warm up", times->size(),
-                                  warm_up->size()));
-  const tools::Summary summary = tools::Summarize(*times);
-  report.Latency(summary, wanted, "item");
-  const double rate =
-      static_cast<double>(wanted) * 1e6 / std::max(summary.mean, 1e-3);
-  report.Line("speed", tools::FormatRate(rate, "inferences"));
+  report.Line("runs",
+              fmt::format("{} after {} to warm up", times->size(), *warm_up));
+  report.Latency(*times, wanted, "item", /*cold=*/false);
   report.json()["runs"] = times->size();
-  report.json()["warm_up_runs"] = warm_up->size();
-  report.json()["inferences_per_second"] = rate;
+  report.json()["warm_up_runs"] = *warm_up;
+  report.Speed(*times, wanted, "inferences_per_second", "inferences");
   const Status status = AddProfile(options, *runner, &report);
   if (!status.ok()) return status;
   report.Print();

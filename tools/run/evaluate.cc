@@ -5,8 +5,6 @@
 #include "common/command_line.h"
 #include "common/dataset.h"
 #include "common/progress.h"
-#include "common/statistics.h"
-#include "common/terminal.h"
 #include "run/inputs.h"
 #include "run/modes.h"
 #include "run/predict.h"
@@ -21,7 +19,6 @@ using tools::Dataset;
 struct Evaluation {
   std::vector<Prediction> best;  // of each image
   std::vector<double> run_us;    // of runs with a full batch
-  double all_us = 0;
 };
 
 Result<Evaluation> RunDataset(const Model& model, const Dataset& data,
@@ -30,13 +27,8 @@ Result<Evaluation> RunDataset(const Model& model, const Dataset& data,
                               Runner* runner) {
   const int64_t count = data.images.count;
   const int64_t full = runner->max_batch();
-  // Page faults and cold caches belong to the start of a program, not to an
-  // image.
-  constexpr int kWarmUpRuns = 3;
-  for (int i = 0; i < kWarmUpRuns; ++i) {
-    const Status status = runner->Run(0, full, inputs);
-    if (!status.ok()) return status;
-  }
+  const Result<int64_t> warm_up = runner->WarmUp(full, 0, inputs);
+  if (!warm_up.ok()) return warm_up.status();
 
   Evaluation evaluation;
   const bool are_probabilities = EndsInSoftmax(model, 0);
@@ -45,7 +37,6 @@ Result<Evaluation> RunDataset(const Model& model, const Dataset& data,
     const int64_t batch = std::min(full, count - first);
     const Status status = runner->Run(first, batch, inputs);
     if (!status.ok()) return status;
-    evaluation.all_us += runner->last_us();
     if (batch == full) evaluation.run_us.push_back(runner->last_us());
     const std::span<const float> scores = runner->output(0);
     for (size_t i = 0; i < static_cast<size_t>(batch); ++i) {
@@ -136,15 +127,12 @@ Status Evaluate(const Model& model, const Options& options) {
       RunDataset(model, *data, static_cast<size_t>(*classes), inputs, &*runner);
   if (!evaluation.ok()) return evaluation.status();
 
-  Report report(options, *runner);
+  Report report(options, runner->session());
   report.Line("dataset", options.dataset);
   report.json()["dataset"] = options.dataset;
   AddAccuracy(*evaluation, *data, &report);
-  report.Latency(tools::Summarize(evaluation->run_us), batch, "image");
-  const double rate = static_cast<double>(data->images.count) * 1e6 /
-                      std::max(evaluation->all_us, 1e-3);
-  report.Line("speed", tools::FormatRate(rate, "images"));
-  report.json()["images_per_second"] = rate;
+  report.Latency(evaluation->run_us, batch, "image", /*cold=*/false);
+  report.Speed(evaluation->run_us, batch, "images_per_second", "images");
   AddShown(model, options, *evaluation, *data, static_cast<size_t>(*classes),
            &report);
   status = AddProfile(options, *runner, &report);

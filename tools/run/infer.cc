@@ -5,7 +5,6 @@
 #include "bqengine/preprocess.h"
 #include "common/command_line.h"
 #include "common/npy.h"
-#include "common/statistics.h"
 #include "run/inputs.h"
 #include "run/modes.h"
 #include "run/predict.h"
@@ -21,7 +20,7 @@ constexpr int64_t kDefaultBatch = 32;
 struct Outputs {
   // For each output of the model the values of all items, channels-last.
   std::vector<std::vector<float>> values;
-  std::vector<double> run_us;
+  std::vector<double> run_us;  // of runs with a full batch
 };
 
 Result<Outputs> RunAll(const Inputs& inputs, Runner* runner) {
@@ -31,7 +30,9 @@ Result<Outputs> RunAll(const Inputs& inputs, Runner* runner) {
     const int64_t batch = std::min(runner->max_batch(), inputs.count - first);
     const Status status = runner->Run(first, batch, inputs.values);
     if (!status.ok()) return status;
-    outputs.run_us.push_back(runner->last_us());
+    if (batch == runner->max_batch()) {
+      outputs.run_us.push_back(runner->last_us());
+    }
     for (size_t i = 0; i < outputs.values.size(); ++i) {
       const std::span<const float> values = runner->output(i);
       outputs.values[i].insert(outputs.values[i].end(), values.begin(),
@@ -112,13 +113,13 @@ Status Infer(const Model& model, const Options& options) {
   const int64_t batch = std::min(wanted, inputs->count);
   Result<Runner> runner = Runner::Create(model, options, batch);
   if (!runner.ok()) return runner.status();
-  Report report(options, *runner);
+  Report report(options, runner->session());
 
   const Result<Outputs> outputs = RunAll(*inputs, &*runner);
   if (!outputs.ok()) return outputs.status();
   report.Line("items", std::to_string(inputs->count));
   report.json()["count"] = inputs->count;
-  report.Latency(tools::Summarize(outputs->run_us), batch, "item");
+  report.Latency(outputs->run_us, batch, "item", /*cold=*/true);
 
   Status status =
       WriteOutputs(model, options, inputs->count, *outputs, &report);

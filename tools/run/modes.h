@@ -18,6 +18,9 @@ Status Evaluate(const Model& model, const Options& options);
 // --benchmark: latency and throughput.
 Status Benchmark(const Model& model, const Options& options);
 
+// Neither of these: what is in the model.
+Status Describe(const Model& model, const Options& options);
+
 // --list-backends.
 Status ListBackendsMode(const Options& options);
 

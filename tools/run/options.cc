@@ -1,14 +1,21 @@
 #include "run/options.h"
 
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
 #include "common/command_line.h"
+#include "common/file.h"
 
 namespace bqengine::run {
 namespace {
 
 constexpr char kDescription[] =
-    "Runs, checks and measures a binary neural network.";
+    "Runs, checks and measures a binary neural network. With a model and "
+    "nothing to do, tells what is in it.";
 
 constexpr char kFooter[] = R"(Examples:
+  bq-run lenet.json
   bq-run lenet.json --input digit.png
   bq-run lenet.json --input x.npy --output y.npy
   bq-run lenet.json --dataset mnist:data/mnist --limit 1000 --show 5
@@ -121,6 +128,22 @@ void DeclareReports(CLI::App* app, Options* o) {
                 "Print one JSON object and nothing else on standard output")
       ->group(kGroup);
   app->set_help_flag("-h,--help", "Print this and exit")->group(kGroup);
+  app->set_version_flag("--version", std::string("bq-run ") + BQENGINE_VERSION,
+                        "Print the version and exit")
+      ->group(kGroup);
+}
+
+// Also of files that do not exist yet. Devices and pipes take what comes.
+bool IsSameFile(const std::string& a, const std::string& b) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status status = fs::status(a, error);
+  if (fs::exists(status)) {
+    return fs::is_regular_file(status) && fs::equivalent(a, b, error);
+  }
+  const fs::path first = fs::weakly_canonical(fs::absolute(a, error), error);
+  const fs::path second = fs::weakly_canonical(fs::absolute(b, error), error);
+  return !first.empty() && first == second;
 }
 
 }  // namespace
@@ -149,7 +172,38 @@ Result<Mode> SelectMode(const Options& o) {
   if (o.benchmark) return Mode::kBenchmark;
   if (!o.dataset.empty()) return Mode::kDataset;
   if (!o.inputs.empty()) return Mode::kInfer;
-  return invalid("nothing to do: give --input, --dataset or --benchmark");
+  if (!o.profile.empty()) {
+    return invalid("--profile needs --input, --dataset or --benchmark");
+  }
+  return Mode::kDescribe;
+}
+
+Status CheckOutputs(const Options& o) {
+  const std::string weights =
+      std::filesystem::path(o.model).replace_extension(".safetensors");
+  std::vector<std::pair<std::string, std::string>> taken = {
+      {o.model, "the model"}, {weights, "the model's weights"}};
+  for (const std::string& input : o.inputs) taken.push_back({input, "--input"});
+  for (const std::string& plugin : o.plugins) {
+    taken.push_back({plugin, "--plugin"});
+  }
+  taken.push_back({o.dataset.substr(o.dataset.find(':') + 1), "--dataset"});
+
+  const auto take = [&taken](const std::string& path, const char* option) {
+    for (const auto& [other, what] : taken) {
+      if (IsSameFile(path, other)) {
+        return tools::FileError(
+            StatusCode::kInvalidArgument, path,
+            std::string(option) + " would overwrite " + what);
+      }
+    }
+    taken.push_back({path, option});
+    return Status();
+  };
+  for (const std::string& output : o.outputs) {
+    if (Status s = take(output, "--output"); !s.ok()) return s;
+  }
+  return o.profile.empty() ? Status() : take(o.profile, "--profile");
 }
 
 }  // namespace bqengine::run

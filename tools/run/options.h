@@ -11,7 +11,7 @@
 
 namespace bqengine::run {
 
-enum class Mode { kListBackends, kInfer, kDataset, kBenchmark };
+enum class Mode { kListBackends, kInfer, kDataset, kBenchmark, kDescribe };
 
 struct Options {
   std::string model;
@@ -38,6 +38,10 @@ void DeclareOptions(CLI::App* app, Options* options);
 
 // The mode that parsed options select; kInvalidArgument if they select none.
 Result<Mode> SelectMode(const Options& options);
+
+// kInvalidArgument if a file to be written is one to be read, or is to be
+// written twice. What is not a regular file (/dev/null) may be.
+Status CheckOutputs(const Options& options);
 
 }  // namespace bqengine::run
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/statistics.h"
 #include "common/terminal.h"
 
 namespace bqengine::run {
@@ -17,9 +18,9 @@ std::string RateText(double macs_per_second) {
 constexpr size_t kColumns = 7;
 using Row = std::array<std::string, kColumns>;
 
-// Numbers stand to the right.
-constexpr std::array<bool, kColumns> kRight = {false, false, false, true,
-                                               true,  true,  false};
+// Columns of what was measured. They are numbers, and stand to the right.
+constexpr std::array<bool, kColumns> kIsTime = {false, false, false, true,
+                                                true,  true,  false};
 
 Row MakeRow(const LayerTime& layer) {
   return {tools::Printable(layer.name),
@@ -31,10 +32,18 @@ Row MakeRow(const LayerTime& layer) {
           layer.backend};
 }
 
-std::string ShortLines(const LayerTime& layer) {
-  std::string text =
-      fmt::format("{}\n  {}, {:.1f} %\n", tools::Printable(layer.name),
-                  tools::FormatMicroseconds(layer.us), layer.share * 100);
+double TotalUs(const std::vector<LayerTime>& layers) {
+  double total = 0;
+  for (const LayerTime& layer : layers) total += layer.us;
+  return total;
+}
+
+std::string ShortLines(const LayerTime& layer, bool timed) {
+  std::string text = tools::Printable(layer.name) + "\n";
+  if (timed) {
+    text += fmt::format("  median {}, {:.1f} %\n",
+                        tools::FormatMicroseconds(layer.us), layer.share * 100);
+  }
   if (layer.macs_per_second > 0) {
     text += fmt::format("  {}MAC/s\n", RateText(layer.macs_per_second));
   }
@@ -44,24 +53,32 @@ std::string ShortLines(const LayerTime& layer) {
 
 }  // namespace
 
-std::vector<LayerTime> LayerTimes(const Runner& runner) {
+std::vector<LayerTime> Layers(const Session& session) {
   std::vector<LayerTime> layers;
-  double all_us = 0;
-  for (const NodeProfile& node : runner.session().profile()) {
-    LayerTime layer{.name = node.name,
-                    .op = node.op,
-                    .output = node.output_shape,
-                    .backend = node.backend};
-    if (node.runs > 0 && runner.last_batch() > 0) {
-      layer.us = node.total_us / static_cast<double>(node.runs);
-      // `macs` is that of the last run, whose batch may be smaller.
-      const double macs = node.macs / static_cast<double>(runner.last_batch()) *
-                          static_cast<double>(runner.items());
-      if (node.total_us > 0) layer.macs_per_second = macs / node.total_us * 1e6;
-    }
-    all_us += layer.us;
-    layers.push_back(std::move(layer));
+  for (const NodeProfile& node : session.profile()) {
+    layers.push_back({.name = node.name,
+                      .op = node.op,
+                      .output = node.output_shape,
+                      .backend = node.backend});
   }
+  return layers;
+}
+
+std::vector<LayerTime> LayerTimes(const Runner& runner) {
+  std::vector<LayerTime> layers = Layers(runner.session());
+  const std::vector<NodeProfile> nodes = runner.session().profile();
+  const std::vector<std::vector<double>>& samples = runner.layer_us();
+  for (size_t i = 0; i < samples.size(); ++i) {
+    LayerTime& layer = layers[i];
+    layer.us = tools::Summarize(samples[i]).median;
+    // `macs` is that of the last run, whose batch may be smaller.
+    if (layer.us > 0) {
+      layer.macs_per_second = nodes[i].macs * 1e6 / layer.us *
+                              static_cast<double>(runner.max_batch()) /
+                              static_cast<double>(runner.last_batch());
+    }
+  }
+  const double all_us = TotalUs(layers);
   for (LayerTime& layer : layers) {
     layer.share = all_us > 0 ? layer.us / all_us : 0;
   }
@@ -69,29 +86,35 @@ std::vector<LayerTime> LayerTimes(const Runner& runner) {
 }
 
 std::string LayerTable(const std::vector<LayerTime>& layers, int width) {
+  const double all_us = TotalUs(layers);
+  const bool timed = all_us > 0;
   std::vector<Row> rows = {
-      {"layer", "op", "output", "us", "%", "MAC/s", "backend"}};
+      {"layer", "op", "output", "median us", "%", "MAC/s", "backend"}};
   for (const LayerTime& layer : layers) rows.push_back(MakeRow(layer));
+  if (timed) {
+    rows.push_back({"sum", "", "", fmt::format("{:.1f}", all_us), "100.0"});
+  }
 
   std::array<size_t, kColumns> widths{};
-  for (const Row& row : rows) {
-    for (size_t c = 0; c < kColumns; ++c) {
-      widths[c] = std::max(widths[c], row[c].size());
-    }
+  size_t total = 0;
+  for (size_t c = 0; c < kColumns; ++c) {
+    if (kIsTime[c] && !timed) continue;
+    for (const Row& row : rows) widths[c] = std::max(widths[c], row[c].size());
+    total += widths[c] + (c > 0 ? 2 : 0);
   }
-  size_t total = 2 * (kColumns - 1);
-  for (const size_t column : widths) total += column;
 
   std::string text;
   if (total > static_cast<size_t>(width)) {
-    for (const LayerTime& layer : layers) text += ShortLines(layer);
+    for (const LayerTime& layer : layers) text += ShortLines(layer, timed);
+    if (timed) text += "sum\n  " + tools::FormatMicroseconds(all_us) + "\n";
     return text;
   }
   for (const Row& row : rows) {
     std::string line;
     for (size_t c = 0; c < kColumns; ++c) {
-      line += kRight[c] ? fmt::format("{:>{}}  ", row[c], widths[c])
-                        : fmt::format("{:<{}}  ", row[c], widths[c]);
+      if (widths[c] == 0) continue;
+      line += kIsTime[c] ? fmt::format("{:>{}}  ", row[c], widths[c])
+                         : fmt::format("{:<{}}  ", row[c], widths[c]);
     }
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";

@@ -12,17 +12,19 @@ namespace bqengine::run {
 
 struct LayerTime {
   std::string name, op, output, backend;
-  double us = 0;               // mean of the runs
-  double share = 0;            // of the time of all layers, 0 to 1
-  double macs_per_second = 0;  // 0 for layers that multiply nothing
+  double us = 0;               // median of the runs
+  double share = 0;            // of the sum of all layers' medians, 0 to 1
+  double macs_per_second = 0;  // at that; 0 for layers that multiply nothing
 };
 
-// In order of execution, over all runs of the runner, those to warm up
-// included.
+// The layers that run, in order of execution, without times.
+std::vector<LayerTime> Layers(const Session& session);
+
+// The same with times, over the runs in Runner::layer_us.
 std::vector<LayerTime> LayerTimes(const Runner& runner);
 
 // A table if it fits into `width` columns, or else a few short lines for each
-// layer.
+// layer; then the sum of all. Without the columns of times if there are none.
 std::string LayerTable(const std::vector<LayerTime>& layers, int width);
 
 // The last run in the Trace Event Format ("JSON Object Format") that

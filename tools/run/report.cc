@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <span>
 
 #include "bqengine/registry.h"
 #include "common/file.h"
 #include "common/terminal.h"
-#include "run/profile.h"
 
 namespace bqengine::run {
 namespace {
@@ -26,6 +26,30 @@ std::string Description(const std::string& backend) {
   return "";
 }
 
+// "45.1 to 47.2 us"
+std::string RangeText(std::span<const double> us) {
+  const auto [least, most] = std::minmax_element(us.begin(), us.end());
+  const std::string low = tools::FormatMicroseconds(*least);
+  const std::string high = tools::FormatMicroseconds(*most);
+  return low == high ? low : low + " to " + high;
+}
+
+// Percentiles say something of many runs; of a few, the runs do.
+std::string LatencyText(const std::vector<double>& us,
+                        const tools::Summary& summary, bool cold) {
+  constexpr size_t kMany = 20;
+  const std::string median = tools::FormatMicroseconds(summary.median);
+  if (us.size() >= kMany) {
+    return fmt::format("median {}, p90 {}, p99 {}", median,
+                       tools::FormatMicroseconds(summary.p90),
+                       tools::FormatMicroseconds(summary.p99));
+  }
+  if (!cold) return fmt::format("median {}, {}", median, RangeText(us));
+  std::string text = tools::FormatMicroseconds(us[0]) + " (first run)";
+  if (us.size() > 1) text += ", then " + RangeText(std::span(us).subspan(1));
+  return text;
+}
+
 // Names from files need not be valid UTF-8.
 std::string Dump(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
@@ -33,11 +57,11 @@ std::string Dump(const Json& json) {
 
 }  // namespace
 
-Report::Report(const Options& options, const Runner& runner)
+Report::Report(const Options& options, const Session& session)
     : options_(options) {
-  const std::string& name = runner.model().graph().name;
-  const std::string& backend = runner.session().backend();
-  const int threads = runner.session().threads();
+  const std::string& name = session.model().graph().name;
+  const std::string& backend = session.backend();
+  const int threads = session.threads();
   Line("model", name.empty() ? options.model
                              : fmt::format("{} ({})", name, options.model));
   Line("backend", fmt::format("{} ({})", backend, Description(backend)));
@@ -52,18 +76,24 @@ void Report::Line(std::string_view label, std::string_view text) {
   text_ += fmt::format("{:<10} {}\n", label, tools::Printable(text));
 }
 
-void Report::Latency(const tools::Summary& summary, int64_t batch,
-                     std::string_view item) {
-  Line("latency", fmt::format("median {}, p90 {}, p99 {}{}",
-                              tools::FormatMicroseconds(summary.median),
-                              tools::FormatMicroseconds(summary.p90),
-                              tools::FormatMicroseconds(summary.p99),
-                              batch == 1 ? fmt::format(" per {}", item)
-                                         : fmt::format(" per run of {} {}s",
-                                                       batch, item)));
+void Report::Latency(const std::vector<double>& run_us, int64_t batch,
+                     std::string_view item, bool cold) {
+  const tools::Summary summary = tools::Summarize(run_us);
+  Line("latency",
+       LatencyText(run_us, summary, cold) +
+           (batch == 1 ? fmt::format(" per {}", item)
+                       : fmt::format(" per run of {} {}s", batch, item)));
   json_["batch"] = batch;
   json_["latency_us"] = {
       {"median", summary.median}, {"p90", summary.p90}, {"p99", summary.p99}};
+}
+
+void Report::Speed(const std::vector<double>& run_us, int64_t batch,
+                   const std::string& key, std::string_view unit) {
+  const double median = tools::Summarize(run_us).median;
+  const double rate = static_cast<double>(batch) * 1e6 / std::max(median, 1e-3);
+  Line("speed", tools::FormatRate(rate, unit) + " at the median");
+  json_[key] = rate;
 }
 
 void Report::Print() const {
@@ -71,23 +101,29 @@ void Report::Print() const {
                              : tools::WrapLines(text_, OutputWidth(), 4));
 }
 
+void Report::Layers(const std::vector<LayerTime>& layers) {
+  Text("\n" + LayerTable(layers, OutputWidth()));
+  Json list = Json::array();
+  for (const LayerTime& layer : layers) {
+    Json entry = {{"name", layer.name},
+                  {"op", layer.op},
+                  {"output", layer.output},
+                  {"backend", layer.backend}};
+    if (layer.us > 0) {
+      entry["us"] = layer.us;
+      entry["share"] = layer.share;
+      entry["macs_per_second"] = layer.macs_per_second;
+    }
+    list.push_back(std::move(entry));
+  }
+  json_["layers"] = std::move(list);
+}
+
 Status AddProfile(const Options& options, const Runner& runner,
                   Report* report) {
   if (options.profile.empty()) return Status();
-  const std::vector<LayerTime> layers = LayerTimes(runner);
   report->Line("trace", options.profile);
-  report->Text("\n" + LayerTable(layers, OutputWidth()));
-  Json list = Json::array();
-  for (const LayerTime& layer : layers) {
-    list.push_back({{"name", layer.name},
-                    {"op", layer.op},
-                    {"output", layer.output},
-                    {"backend", layer.backend},
-                    {"us", layer.us},
-                    {"share", layer.share},
-                    {"macs_per_second", layer.macs_per_second}});
-  }
-  report->json()["layers"] = std::move(list);
+  report->Layers(LayerTimes(runner));
   report->json()["trace"] = options.profile;
   return tools::WriteFile(
       options.profile,

@@ -9,6 +9,7 @@
 
 #include "common/statistics.h"
 #include "run/options.h"
+#include "run/profile.h"
 #include "run/runner.h"
 
 namespace bqengine::run {
@@ -20,7 +21,7 @@ using Json = nlohmann::ordered_json;
 class Report {
  public:
   // Starts with model, backend and threads.
-  Report(const Options& options, const Runner& runner);
+  Report(const Options& options, const Session& session);
   explicit Report(const Options& options) : options_(options) {}
 
   // "label      text"
@@ -29,9 +30,18 @@ class Report {
   void Text(std::string_view text) { text_ += text; }
   Json& json() { return json_; }
 
-  // Times of runs of `batch` items each; `item` is what to call one.
-  void Latency(const tools::Summary& summary, int64_t batch,
-               std::string_view item);
+  // Times in microseconds of runs of `batch` items each; `item` is what to call
+  // one. Of few runs the text has no percentiles; with `cold`, if nothing ran
+  // before them, it tells the first from the rest.
+  void Latency(const std::vector<double>& run_us, int64_t batch,
+               std::string_view item, bool cold);
+
+  // What Latency's median makes in a second, as "speed"; `key` in JSON.
+  void Speed(const std::vector<double>& run_us, int64_t batch,
+             const std::string& key, std::string_view unit);
+
+  // A table of the layers; "layers" in JSON.
+  void Layers(const std::vector<LayerTime>& layers);
 
   // Prints one of the two forms. Text is fitted to the terminal.
   void Print() const;

@@ -1,6 +1,9 @@
 #include "run/runner.h"
 
+#include <algorithm>
 #include <chrono>
+
+#include "common/memory.h"
 
 namespace bqengine::run {
 
@@ -16,6 +19,7 @@ Result<Runner> Runner::Create(const Model& model, const Options& options,
 
   Runner runner(*std::move(session));
   runner.max_batch_ = max_batch;
+  runner.profile_ = session_options.profile;
   for (size_t i = 0; i < model.num_inputs(); ++i) {
     const TensorInfo& info = model.input(i);
     if (info.type != DataType::kFloat32) {
@@ -41,10 +45,19 @@ Result<Runner> Runner::Create(const Model& model, const Options& options,
                   static_cast<size_t>(*elements),
                   {},
                   {}};
-    output.memory.resize((static_cast<size_t>(*all_bytes) + 7) / 8);
+    const std::string name = "output '" + model.output_name(i) + "'";
+    const int64_t words = *all_bytes / 8 + (*all_bytes % 8 != 0);
+    Result<std::vector<uint64_t>> memory =
+        tools::MakeVector<uint64_t>(words, name);
+    if (!memory.ok()) return memory.status();
+    output.memory = *std::move(memory);
     if (info.type != DataType::kFloat32) {
-      output.values.resize(output.item_elements *
-                           static_cast<size_t>(max_batch));
+      const Result<int64_t> count = ElementCount(info.shape, max_batch);
+      if (!count.ok()) return count.status();
+      Result<std::vector<float>> values =
+          tools::MakeVector<float>(*count, name);
+      if (!values.ok()) return values.status();
+      output.values = *std::move(values);
     }
     runner.outputs_.push_back(std::move(output));
   }
@@ -72,12 +85,34 @@ Status Runner::Run(int64_t first, int64_t batch,
 
   last_us_ = std::chrono::duration<double, std::micro>(end - start).count();
   last_batch_ = batch;
-  items_ += batch;
-  ++runs_;
+  if (profile_ && batch == max_batch_) {
+    const std::vector<NodeProfile> nodes = session_.profile();
+    layer_us_.resize(nodes.size());
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      layer_us_[i].push_back(nodes[i].last_us);
+    }
+  }
   for (Output& output : outputs_) {
     if (output.info.type != DataType::kFloat32) ExpandBits(&output);
   }
   return Status();
+}
+
+Result<int64_t> Runner::WarmUp(int64_t count, double least_us,
+                               std::span<const std::vector<float>> inputs) {
+  constexpr int64_t kFewestRuns = 3;
+  constexpr double kMostUs = 0.5e6;
+  const int64_t batches = std::max<int64_t>(count / max_batch_, 1);
+  int64_t done = 0;
+  for (double total_us = 0;
+       total_us < kMostUs && (done < kFewestRuns || total_us < least_us);
+       ++done) {
+    const Status status = Run(done % batches * max_batch_, max_batch_, inputs);
+    if (!status.ok()) return status;
+    total_us += last_us_;
+  }
+  layer_us_.clear();
+  return done;
 }
 
 std::span<const float> Runner::output(size_t i) const {

@@ -26,15 +26,23 @@ class Runner {
   Status Run(int64_t first, int64_t batch,
              std::span<const std::vector<float>> inputs);
 
+  // Runs the batches of the first `count` items in turn, as Run does, until at
+  // least three runs and `least_us` are done, or half a second is over; then
+  // forgets their layers' times. Page faults and cold caches belong to the
+  // start of a program, not to an item. Returns the number of runs.
+  Result<int64_t> WarmUp(int64_t count, double least_us,
+                         std::span<const std::vector<float>> inputs);
+
   // Output `i` of the last run, channels-last; bits as -1, 0 and +1.
   std::span<const float> output(size_t i) const;
 
   // Of the last run.
   double last_us() const { return last_us_; }
 
-  // Over all runs.
-  int64_t runs() const { return runs_; }
-  int64_t items() const { return items_; }
+  // For each layer its time in each run with a full batch since the warm-up;
+  // empty unless the options ask for a profile.
+  const std::vector<std::vector<double>>& layer_us() const { return layer_us_; }
+
   int64_t last_batch() const { return last_batch_; }
 
   int64_t max_batch() const { return max_batch_; }
@@ -59,8 +67,10 @@ class Runner {
   std::vector<Output> outputs_;
   std::vector<InputView> input_views_;
   std::vector<OutputView> output_views_;
+  std::vector<std::vector<double>> layer_us_;
+  bool profile_ = false;
   double last_us_ = 0;
-  int64_t runs_ = 0, items_ = 0, last_batch_ = 0;
+  int64_t last_batch_ = 0;
 };
 
 }  // namespace bqengine::run

@@ -1,0 +1,30 @@
+// Memory whose size a file or the user decides.
+#ifndef BQENGINE_TOOLS_COMMON_MEMORY_H_
+#define BQENGINE_TOOLS_COMMON_MEMORY_H_
+
+#include <cstdint>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bqengine/status.h"
+
+namespace bqengine::tools {
+
+// `count` zeros; kOutOfMemory that says for what if there cannot be as many.
+template <typename T>
+Result<std::vector<T>> MakeVector(int64_t count, const std::string& what) {
+  try {
+    return std::vector<T>(static_cast<size_t>(count));
+  } catch (const std::bad_alloc&) {
+  } catch (const std::length_error&) {
+  }
+  return Status(StatusCode::kOutOfMemory,
+                what + ": no memory for " + std::to_string(count) + " times " +
+                    std::to_string(sizeof(T)) + " bytes");
+}
+
+}  // namespace bqengine::tools
+
+#endif  // BQENGINE_TOOLS_COMMON_MEMORY_H_
