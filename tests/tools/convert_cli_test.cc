@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -43,10 +44,14 @@ class ConvertCli : public testing::Test {
 
   // Runs bq-convert; the exit status, or -1 if it was killed.
   int Convert(const std::string& arguments) {
-    const std::string command = std::string(BQ_CONVERT) + " " + arguments +
-                                " >" + Path("stdout") + " 2>" + Path("stderr");
-    const int status = std::system(command.c_str());
+    const int status = Run(arguments, Path("stdout"));
     out_ = Read(Path("stdout"));
+    return status;
+  }
+  int Run(const std::string& arguments, const std::string& standard_output) {
+    const std::string command = std::string(BQ_CONVERT) + " " + arguments +
+                                " >" + standard_output + " 2>" + Path("stderr");
+    const int status = std::system(command.c_str());
     err_ = Read(Path("stderr"));
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
@@ -148,6 +153,119 @@ TEST_F(ConvertCli, HelpAndBadUsage) {
     EXPECT_FALSE(err_.empty()) << bad;
     EXPECT_FALSE(fs::exists(Path("out.json"))) << bad;
   }
+}
+
+// Each is one line that names the option at fault.
+TEST_F(ConvertCli, OptionsDoNotSwallowEachOther) {
+  const std::string input = Write("in.onnx", SmallNetwork().Bytes());
+  for (const std::string option : {"--std", "--mean", "--scale"}) {
+    EXPECT_EQ(Convert(input + " " + option + " -o " + Path("k.json")), 2);
+    EXPECT_EQ(err_.find("bq-convert: " + option + ": '-o' is not a number"), 0u)
+        << err_;
+    EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), 1) << err_;
+    EXPECT_FALSE(fs::exists(Path("k.json")));
+  }
+  ASSERT_EQ(Convert("--mean -0.5,0.5,0 " + input + " -o " + Path("k.json")), 0)
+      << err_;
+}
+
+TEST_F(ConvertCli, HelpAndVersion) {
+  ASSERT_EQ(Convert("--help"), 0);
+  std::istringstream lines(out_);
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_LE(line.size(), 90u) << line;
+  }
+  EXPECT_NE(out_.find("\n  -o,--output FILE\n"), std::string::npos) << out_;
+  ASSERT_EQ(Convert("--version"), 0);
+  EXPECT_EQ(out_, std::string("bq-convert ") + BQENGINE_VERSION + "\n");
+}
+
+TEST_F(ConvertCli, FullStandardOutput) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
+  const std::string input = Write("in.onnx", SmallNetwork().Bytes());
+  const std::string both = input + " -o " + Path("out.json");
+  for (const std::string& arguments : {both, both + " --json"}) {
+    EXPECT_EQ(Run(arguments, "/dev/full"), 1) << arguments;
+    EXPECT_EQ(err_.find("bq-convert: cannot write to standard output"), 0u)
+        << err_;
+  }
+  EXPECT_EQ(Run("--help", "/dev/full"), 1);
+  EXPECT_EQ(Run("--version", "/dev/full"), 1);
+}
+
+TEST_F(ConvertCli, NoFileOverAnother) {
+  const std::string bytes = SmallNetwork().Bytes();
+  const std::string input = Write("in.onnx", bytes);
+  const std::string json_input = Write("net.json", bytes);
+  const std::string weights_input = Write("w.safetensors", bytes);
+  fs::create_symlink(input, Path("link.json"));
+  const std::string out = Path("out.json");
+  const std::string labels = Write("labels.json", "cat\ndog\nhorse\n");
+  const struct {
+    std::string arguments;
+    const char* message;
+  } cases[] = {
+      {input + " -o " + input, "must end in .json"},
+      {input + " -o " + Path("out"), "must end in .json"},
+      {input + " -o " + Path(".json"), "must end in .json"},
+      {json_input + " -o " + json_input, "overwrite the ONNX file"},
+      {input + " -o " + Path("link.json"), "overwrite the ONNX file"},
+      {weights_input + " -o " + Path("w.json"), "overwrite the ONNX file"},
+      {input + " -o " + labels + " --labels " + labels,
+       "overwrite the file of labels"},
+      {input + " -o " + out + " --report " + out, "overwrite the model"},
+      {input + " -o " + out + " --report " + Path("./x/../out.json"),
+       "overwrite the model"},
+      {input + " -o " + out + " --report " + Path("out.safetensors"),
+       "overwrite the model's weights file"},
+      {input + " -o " + out + " --report " + input, "overwrite the ONNX file"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.arguments);
+    EXPECT_EQ(Convert(c.arguments), 2);
+    EXPECT_NE(err_.find(c.message), std::string::npos) << err_;
+    for (const auto& path : {input, json_input, weights_input}) {
+      EXPECT_EQ(Read(path), bytes) << path;
+    }
+    EXPECT_FALSE(fs::exists(out));
+  }
+  EXPECT_EQ(Read(labels), "cat\ndog\nhorse\n");
+  EXPECT_EQ(Convert(input + " -o " + out + " --report /dev/null"), 0) << err_;
+}
+
+TEST_F(ConvertCli, LabelsOfNoFile) {
+  const std::string both =
+      Write("in.onnx", SmallNetwork().Bytes()) + " -o " + Path("out.json");
+  for (const std::string& labels :
+       {std::string("missing.txt"), Path("a,b,c"), std::string("cat"),
+        folder_.string(), Write("empty", "\n")}) {
+    EXPECT_EQ(Convert(both + " --labels " + labels), 2) << labels;
+    EXPECT_EQ(err_.find("bq-convert: --labels " + labels + ": "), 0u) << err_;
+    EXPECT_FALSE(fs::exists(Path("out.json")));
+  }
+}
+
+TEST_F(ConvertCli, TellsThePreprocessing) {
+  const std::string both =
+      Write("in.onnx", SmallNetwork().Bytes()) + " -o " + Path("my-net.json");
+  const std::string note = "note: no preprocessing given";
+  ASSERT_EQ(Convert(both), 0) << err_;
+  EXPECT_EQ(out_.find("input x: 10x10x3 NCHW, x = pixel\n"), 0u) << out_;
+  EXPECT_NE(out_.find(note), std::string::npos) << out_;
+  EXPECT_EQ(Model::Load(Path("my-net.json"))->graph().name, "my-net");
+
+  ASSERT_EQ(Convert(both + " --scale 1/255 --mean 0.5,0.25,-1 --std 0.5"), 0);
+  EXPECT_EQ(out_.find("input x: 10x10x3 NCHW, x = (pixel * 0.00392157 - "
+                      "[0.5, 0.25, -1]) / 0.5\n"),
+            0u)
+      << out_;
+  EXPECT_EQ(out_.find(note), std::string::npos) << out_;
+
+  ASSERT_EQ(Convert(both + " --scale 0.5 --json"), 0);
+  const auto input = nlohmann::json::parse(out_)["inputs"].at(0);
+  EXPECT_EQ(input["scale"], 0.5f);
+  EXPECT_EQ(input["item_shape"], (Ints{10, 10, 3}));
+  EXPECT_EQ(input["layout"], "NCHW");
 }
 
 TEST_F(ConvertCli, CannotWrite) {

@@ -152,12 +152,12 @@ Array Take(const Array& array, Shape shape, const std::vector<int64_t>& map) {
   Array out;
   out.type = array.type;
   out.shape = std::move(shape);
-  for (int64_t i : map) {
-    if (array.is_float()) {
-      out.floats.push_back(array.floats[i]);
-    } else {
-      out.ints.push_back(array.ints[i]);
-    }
+  if (array.is_float()) {
+    out.floats.reserve(map.size());
+    for (int64_t i : map) out.floats.push_back(array.floats[i]);
+  } else {
+    out.ints.reserve(map.size());
+    for (int64_t i : map) out.ints.push_back(array.ints[i]);
   }
   if (!array.is_batch.empty()) {
     for (int64_t i : map) out.is_batch.push_back(array.is_batch[i]);

@@ -280,21 +280,22 @@ Array ConstantNode(const SourceNode& node) {
   throw ConvertError("a kind of constant that is not supported");
 }
 
-double Reduced(const std::string& op, const std::vector<double>& values) {
-  double result = op == "ReduceMax"   ? -std::numeric_limits<double>::infinity()
-                  : op == "ReduceMin" ? std::numeric_limits<double>::infinity()
-                                      : 0.0;
-  for (double value : values) {
-    if (op == "ReduceMax") {
-      result = std::max(result, value);
-    } else if (op == "ReduceMin") {
-      result = std::min(result, value);
-    } else {
-      result += op == "ReduceL1" ? std::abs(value) : value;
-    }
+double Start(const std::string& op) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return op == "ReduceMax" ? -kInfinity : op == "ReduceMin" ? kInfinity : 0.0;
+}
+
+double (*Step(const std::string& op))(double, double) {
+  if (op == "ReduceMax") {
+    return [](double sum, double value) { return std::max(sum, value); };
   }
-  return op == "ReduceMean" ? result / static_cast<double>(values.size())
-                            : result;
+  if (op == "ReduceMin") {
+    return [](double sum, double value) { return std::min(sum, value); };
+  }
+  if (op == "ReduceL1") {
+    return [](double sum, double value) { return sum + std::abs(value); };
+  }
+  return [](double sum, double value) { return sum + value; };
 }
 
 Array Reduce(const SourceNode& node, const FoldInputs& inputs) {
@@ -309,20 +310,19 @@ Array Reduce(const SourceNode& node, const FoldInputs& inputs) {
   }
   Shape kept = in.shape;
   for (int64_t axis : axes) kept[NormalAxis(axis, kept.size())] = 1;
-  const auto place = [&] {  // of each element in the result
-    std::vector<int64_t> places(Elements(kept));
-    std::iota(places.begin(), places.end(), 0);
-    return Take(Array::Ints(kept, places), in.shape,
-                BroadcastMap(kept, in.shape));
-  }();
-  std::vector<std::vector<double>> groups(Elements(kept));
+  // Stretched back to the input, it tells where each element goes.
+  const std::vector<int64_t> place = BroadcastMap(kept, in.shape);
+  std::vector<double> sums(Elements(kept), Start(node.op));
+  const auto step = Step(node.op);
   for (int64_t i = 0; i < in.size(); ++i) {
-    groups[place.ints[i]].push_back(in.floats[i]);
+    sums[place[i]] = step(sums[place[i]], in.floats[i]);
   }
+  const double count =
+      node.op == "ReduceMean"
+          ? static_cast<double>(in.size()) / static_cast<double>(sums.size())
+          : 1.0;
   Array out = Array::Floats(kept, {});
-  for (const auto& group : groups) {
-    out.floats.push_back(static_cast<float>(Reduced(node.op, group)));
-  }
+  for (double sum : sums) out.floats.push_back(static_cast<float>(sum / count));
   if (node.Int("keepdims", 1) != 0) return out;
   Shape shape;
   for (size_t i = 0; i < kept.size(); ++i) {

@@ -41,6 +41,32 @@ std::string OutputText(const TensorInfo& info) {
                      info.type == DataType::kFloat32 ? "float" : "bits");
 }
 
+std::string ListText(const std::vector<float>& numbers) {
+  return numbers.size() == 1 ? fmt::format("{:g}", numbers[0])
+                             : fmt::format("[{:g}]", fmt::join(numbers, ", "));
+}
+
+bool IsPlain(const Preprocess& p) {
+  return p.scale == 1 && p.mean == std::vector<float>{0} &&
+         p.std == std::vector<float>{1};
+}
+
+// "input x: 28x28x1 NCHW, x = (pixel * 0.00392157 - 0.5) / 0.5"
+std::string InputText(const GraphInput& input) {
+  const Preprocess& p = input.preprocess;
+  const Shape item(input.info.shape.begin() + 1, input.info.shape.end());
+  const std::string formula =
+      IsPlain(p) ? "pixel"
+                 : fmt::format("(pixel * {:g} - {}) / {}", p.scale,
+                               ListText(p.mean), ListText(p.std));
+  return fmt::format("input {}: {}{}, x = {}\n", input.name,
+                     fmt::join(item, "x"),
+                     item.size() != 3                ? ""
+                     : input.layout == Layout::kNCHW ? " NCHW"
+                                                     : " NHWC",
+                     formula);
+}
+
 std::string WeightText(const LayerReport& layer) {
   if (!layer.has_weights) return "";
   return fmt::format("{} of {}", SizeText(layer.weight_bytes),
@@ -72,7 +98,14 @@ Result<Report> MakeReport(const SourceModel& source,
   report.source = {source_path, source.file_bytes};
   report.producer = source.producer;
   report.files = WrittenFiles(output_path);
+  report.inputs = graph.inputs;
   report.notes = conversion.notes;
+  if (std::all_of(graph.inputs.begin(), graph.inputs.end(),
+                  [](const auto& i) { return IsPlain(i.preprocess); })) {
+    report.notes.push_back(
+        "no preprocessing given: pixels go in as 0 to 255 (see --scale, --mean "
+        "and --std)");
+  }
   for (const Node& node : graph.nodes) {
     LayerReport layer;
     layer.name = node.name;
@@ -103,6 +136,7 @@ std::string ReportText(const Report& report) {
     weight = std::max(weight, WeightText(layer).size());
   }
   std::string text;
+  for (const GraphInput& input : report.inputs) text += InputText(input);
   for (const LayerReport& layer : report.layers) {
     std::string line =
         fmt::format("{:{}}  {:{}}  {:{}}  {:{}}  {}", layer.name, name,
@@ -132,6 +166,18 @@ std::string ReportJson(const Report& report) {
   root["files"] = Json::array();
   for (const FileSize& file : report.files) {
     root["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
+  }
+  root["inputs"] = Json::array();
+  for (const GraphInput& input : report.inputs) {
+    const Preprocess& p = input.preprocess;
+    root["inputs"].push_back(
+        {{"name", input.name},
+         {"item_shape",
+          Shape(input.info.shape.begin() + 1, input.info.shape.end())},
+         {"layout", input.layout == Layout::kNCHW ? "NCHW" : "NHWC"},
+         {"scale", p.scale},
+         {"mean", p.mean},
+         {"std", p.std}});
   }
   root["layers"] = Json::array();
   for (const LayerReport& layer : report.layers) {

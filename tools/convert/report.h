@@ -31,6 +31,7 @@ struct Report {
   FileSize source;
   std::string producer;
   std::vector<FileSize> files;  // written
+  std::vector<GraphInput> inputs;
   std::vector<LayerReport> layers;
   std::vector<std::string> notes;
 

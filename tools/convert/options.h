@@ -1,0 +1,29 @@
+// The command line of bq-convert.
+#ifndef BQENGINE_TOOLS_CONVERT_OPTIONS_H_
+#define BQENGINE_TOOLS_CONVERT_OPTIONS_H_
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "bqengine/status.h"
+#include "convert.h"
+
+namespace bqengine::convert {
+
+struct Options {
+  std::string input, output, report, labels;
+  std::string scale = "1", mean = "0", std = "1";
+  std::string layout = "NCHW";
+  bool json = false;
+  ConvertOptions convert;  // filled in by Complete
+};
+
+void DeclareOptions(CLI::App* app, Options* options);
+
+// What CLI11 cannot do: reads the labels, names the network after the output,
+// and makes sure that no file is written over another.
+Status Complete(Options* options);
+
+}  // namespace bqengine::convert
+
+#endif  // BQENGINE_TOOLS_CONVERT_OPTIONS_H_
