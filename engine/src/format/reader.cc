@@ -71,9 +71,9 @@ Layout ReadLayout(const Cursor& cursor) {
 // Dimensions from `first` on must be numbers.
 void ReadDims(const Cursor& cursor, size_t first, Shape* shape) {
   const size_t rank = cursor.Size();
-  if (rank < first + 1 || rank > kMaxRank) {
+  if (rank < first + 1 || rank > kMostDims) {
     cursor.Fail("must have " + std::to_string(first + 1) + " to " +
-                std::to_string(kMaxRank) + " dimensions, not " +
+                std::to_string(kMostDims) + " dimensions, not " +
                 std::to_string(rank));
     return;
   }

@@ -32,8 +32,6 @@ inline constexpr size_t kMaxNameBytes = 1024;
 // many, and a scale for each base or a threshold for a layer stays readable.
 inline constexpr int64_t kMaxInlineElements = 16;
 
-inline constexpr size_t kMaxRank = 8;  // BQE_MAX_RANK
-
 // What is wrong with a name or another text, for a message; empty if nothing.
 std::string TextProblem(const std::string& text);
 std::string NameProblem(const std::string& name);

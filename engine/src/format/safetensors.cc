@@ -9,6 +9,7 @@
 
 #include "format/json.h"
 #include "format/rules.h"
+#include "graph/graph_analysis.h"
 
 namespace bqengine {
 namespace {
@@ -45,7 +46,7 @@ SafetensorsFile::Tensor ReadTensor(const json::Cursor& entry,
                         " is neither F32 nor U64, which models use");
   }
   tensor.shape = entry["shape"].Ints();
-  if (tensor.shape.empty() || tensor.shape.size() > kMaxRank) {
+  if (tensor.shape.empty() || tensor.shape.size() > kMostDims) {
     entry["shape"].Fail("must have 1 to 8 dimensions, not " +
                         std::to_string(tensor.shape.size()));
   }
