@@ -122,8 +122,8 @@ class FolderLock {
   // False if somebody else does not give up the lock. Some network file systems
   // know no locks of folders; that counts as locked.
   bool Wait() const {
-    constexpr int kMostTries = 1000;
-    constexpr auto kPause = std::chrono::milliseconds(10);
+    constexpr int kMostTries = 10000;
+    constexpr auto kPause = std::chrono::milliseconds(1);
     for (int i = 0; i < kMostTries; ++i) {
       if (flock(descriptor_.get(), LOCK_EX | LOCK_NB) == 0) return true;
       if (errno != EWOULDBLOCK && errno != EINTR) return true;
