@@ -33,17 +33,16 @@ row() {
     "${run_options[@]}" >"$work/result"
   local bytes
   bytes=$(cat "$work/$name".{json,safetensors} | wc -c)
-  printf '| %s | %d kB | %d kB | %s of %s | %.0f µs | %.0f µs |\n' "$name" \
+  printf '| %s | %d kB | %d kB | %s of %s | %.1f µs |\n' "$name" \
     "$(($(stat -c %s "$onnx") / 1000))" "$((bytes / 1000))" \
     "$(get correct "$work/result")" "$(get count "$work/result")" \
-    "$(get latency_us.median "$work/result")" \
-    "$(get latency_us.p99 "$work/result")"
+    "$(get latency_us.median "$work/result")"
 }
 
 run_options=("${@:3}")
 mnist=mnist:$shared/data/mnist
-echo '| network | ONNX | bqengine | right | median | p99 |'
-echo '| --- | --- | --- | --- | --- | --- |'
+echo '| network | ONNX | bqengine | right | median |'
+echo '| --- | --- | --- | --- | --- |'
 row lenet_xnor-mnist "$mnist" --mean 0.5 --std 0.5
 row mlp_binaryconnect-mnist "$mnist" --mean 0.5 --std 0.5
 row bwn_cnn-mnist "$mnist" --mean 0.5 --std 0.5
