@@ -17,8 +17,8 @@ struct Options {
   int64_t stride = 1, dilation = 1, groups = 1;
 };
 
-// A square kernel, padded so that stride 1 keeps the size of the image. A matrix
-// product has one pixel and as many images as rows.
+// A square kernel, padded so that stride 1 keeps the size of the image. A
+// matrix product has one pixel and as many images as rows.
 BconvSpec MakeSpec(int64_t batch, int64_t height, int64_t width, int64_t in,
                    int64_t kernel, const Options& options, bool bits_out) {
   const int64_t pad = (kernel - 1) * options.dilation / 2;

@@ -1,0 +1,125 @@
+#include "peers/compare.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+
+#include "common/statistics.h"
+
+namespace bqengine::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Long enough to warm caches and wake threads, short enough that a round of all
+// columns meets the same machine.
+constexpr double kWarmUpUs = 1000;
+constexpr double kMeasureUs = 4000;
+// Reading the clock takes some 50 ns: what is quicker than this is timed in
+// blocks of several runs.
+constexpr double kBlockUs = 20;
+constexpr int64_t kFewestBlocks = 3;
+
+double TimeUs(Contender& contender, int64_t runs) {
+  const Clock::time_point start = Clock::now();
+  for (int64_t i = 0; i < runs; ++i) contender.Run();
+  return std::chrono::duration<double, std::micro>(Clock::now() - start)
+             .count() /
+         double(runs);
+}
+
+// The median time of a run over some milliseconds.
+double TimeRound(Contender& contender) {
+  double us = TimeUs(contender, 1);
+  us = std::min(us, TimeUs(contender, 1));
+  const int64_t runs = std::max(int64_t{1}, int64_t(kBlockUs / us));
+  for (double warm = 0; warm < kWarmUpUs;) {
+    us = TimeUs(contender, runs);
+    warm += us * double(runs);
+  }
+  const int64_t blocks =
+      std::max(kFewestBlocks, int64_t(kMeasureUs / (us * double(runs))));
+  std::vector<double> samples;
+  for (int64_t i = 0; i < blocks; ++i) {
+    samples.push_back(TimeUs(contender, runs));
+  }
+  contender.Rest();
+  return tools::Summarize(std::move(samples)).median;
+}
+
+// An engine that computed something else would be compared unfairly.
+void CheckSame(const std::vector<float>& ours, const std::vector<float>& theirs,
+               const std::string& who, const Layer& layer) {
+  // Winograd's algorithm rounds; a wrong tap would be off by half or more.
+  constexpr float kTolerance = 0.1f;
+  bool same = ours.size() == theirs.size();
+  for (size_t i = 0; same && i < ours.size(); ++i) {
+    same = std::abs(ours[i] - theirs[i]) <= kTolerance;
+  }
+  if (!same) {
+    throw std::runtime_error(fmt::format("{}/{}: {} computes something else",
+                                         layer.op, layer.shape_name, who));
+  }
+}
+
+}  // namespace
+
+Times Compare(const std::vector<Column>& columns, const Layer& layer,
+              int threads, int rounds) {
+  Times times = {.op = layer.op,
+                 .shape = layer.shape_name,
+                 .macs = layer.Macs(),
+                 .threads = threads,
+                 .us = {},
+                 .implementations = {},
+                 .notes = {}};
+  std::vector<std::unique_ptr<Contender>> contenders;
+  std::vector<float> first_output;
+  for (const Column& column : columns) {
+    std::unique_ptr<Contender> contender;
+    if (column.make) {
+      try {
+        contender = column.make(layer, threads);
+        contender->Run();
+      } catch (const std::runtime_error& error) {
+        contender = nullptr;
+        times.notes.push_back(fmt::format("{}/{}: {}: {}", layer.op,
+                                          layer.shape_name, column.heading,
+                                          error.what()));
+      }
+    }
+    if (contender != nullptr) {
+      const std::vector<float> output = contender->Output();
+      if (first_output.empty()) {
+        first_output = output;
+      } else if (!output.empty()) {
+        CheckSame(first_output, output, column.heading, layer);
+      }
+      contender->Rest();
+    }
+    times.implementations.push_back(
+        contender == nullptr ? "" : contender->Implementation());
+    contenders.push_back(std::move(contender));
+  }
+
+  std::vector<std::vector<double>> samples(columns.size());
+  for (int round = 0; round < rounds; ++round) {
+    for (size_t i = 0; i < columns.size(); ++i) {
+      if (contenders[i] == nullptr) continue;
+      samples[i].push_back(TimeRound(*contenders[i]));
+    }
+  }
+  for (std::vector<double>& of_column : samples) {
+    times.us.push_back(of_column.empty()
+                           ? std::nullopt
+                           : std::optional(tools::Summarize(of_column).median));
+  }
+  return times;
+}
+
+}  // namespace bqengine::bench
