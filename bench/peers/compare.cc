@@ -1,6 +1,7 @@
 #include "peers/compare.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <chrono>
@@ -33,6 +34,14 @@ double TimeUs(Contender& contender, int64_t runs) {
          double(runs);
 }
 
+// How often the system took a core away from a thread of this process. On a
+// busy machine that happens to one long run in two, and to few short ones.
+long Preemptions() {
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nivcsw;
+}
+
 // The median time of a run over some milliseconds.
 double TimeRound(Contender& contender) {
   double us = TimeUs(contender, 1);
@@ -44,12 +53,15 @@ double TimeRound(Contender& contender) {
   }
   const int64_t blocks =
       std::max(kFewestBlocks, int64_t(kMeasureUs / (us * double(runs))));
-  std::vector<double> samples;
+  std::vector<double> samples, interrupted;
   for (int64_t i = 0; i < blocks; ++i) {
-    samples.push_back(TimeUs(contender, runs));
+    const long before = Preemptions();
+    const double block_us = TimeUs(contender, runs);
+    (Preemptions() == before ? samples : interrupted).push_back(block_us);
   }
   contender.Rest();
-  return tools::Summarize(std::move(samples)).median;
+  return tools::Summarize(std::move(samples.empty() ? interrupted : samples))
+      .median;
 }
 
 // An engine that computed something else would be compared unfairly.
@@ -88,9 +100,7 @@ Times Compare(const std::vector<Column>& columns, const Layer& layer,
         contender->Run();
       } catch (const std::runtime_error& error) {
         contender = nullptr;
-        times.notes.push_back(fmt::format("{}/{}: {}: {}", layer.op,
-                                          layer.shape_name, column.heading,
-                                          error.what()));
+        times.notes.push_back(column.heading + ": " + error.what());
       }
     }
     if (contender != nullptr) {

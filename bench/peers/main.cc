@@ -1,8 +1,11 @@
 // bq-bench-peers: binary layers beside the same layers in int8 and fp32, in one
 // process. See bench/README.md.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <exception>
+#include <map>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -83,17 +86,21 @@ Status CheckWritable(const std::string& path) {
   return tools::WriteFile(path, std::string_view());
 }
 
-// Each thing that is missing once.
+// What is missing and why, each reason once, with the layers that it is about.
 void PrintNotes(const Report& report) {
-  std::set<std::string> printed;
-  const auto print = [&](const std::string& note) {
-    if (printed.insert(note).second) tools::PrintMessage(kCommand, note);
-  };
   for (const Column& column : report.engines.columns) {
-    if (!column.make) print(column.heading + ": skipped: " + column.missing);
+    if (column.make) continue;
+    tools::PrintMessage(kCommand, column.heading + ": " + column.missing);
   }
+  std::map<std::string, std::set<std::string>> layers;
   for (const Times& times : report.times) {
-    for (const std::string& note : times.notes) print("skipped: " + note);
+    for (const std::string& note : times.notes) {
+      layers[note].insert(times.op + " " + times.shape);
+    }
+  }
+  for (const auto& [note, names] : layers) {
+    tools::PrintMessage(kCommand,
+                        fmt::format("{} ({})", note, fmt::join(names, ", ")));
   }
 }
 

@@ -157,8 +157,33 @@ Primitive MakeInnerProduct(const Problem& p,
       inner_product_forward::primitive_desc(desc, attributes, engine));
 }
 
+Dims DenseStrides(const Dims& dims) {
+  Dims strides(dims.size(), 1);
+  for (size_t i = dims.size() - 1; i > 0; --i) {
+    strides[i - 1] = strides[i] * dims[i];
+  }
+  return strides;
+}
+
+// Floats in the layout `plain`, under the dimensions that a primitive wants.
+// Only those of matrices differ: see MakePrimitives.
+memory::desc AsFloat(const memory::desc& plain, const memory::desc& wanted) {
+  const dnnl_dim_t* strides = plain.data.format_desc.blocking.strides;
+  if (wanted.dims() == plain.dims()) {
+    return memory::desc(plain.dims(), DataType::f32,
+                        Dims(strides, strides + plain.data.ndims));
+  }
+  const Dims dims = wanted.dims();  // [O, C, 1, 1], or [1, C, 1, rows]
+  Dims image_strides = {strides[0], 1, 1, 1};
+  if (dims[0] == 1) image_strides[3] = strides[0];
+  return memory::desc(dims, DataType::f32, image_strides);
+}
+
+enum class Method { kInt8, kFp32, kFp32Winograd };
+
 // All primitives that may be the fastest.
-std::vector<Primitive> MakePrimitives(const Layer& layer, const Problem& p,
+std::vector<Primitive> MakePrimitives(const Layer& layer, Method method,
+                                      const Problem& p,
                                       const dnnl::primitive_attr& attributes,
                                       const dnnl::engine& engine) {
   std::vector<Primitive> primitives;
@@ -169,7 +194,7 @@ std::vector<Primitive> MakePrimitives(const Layer& layer, const Problem& p,
       // It cannot do this layer.
     }
   };
-  if (layer.is_gemm) {
+  if (layer.is_gemm && method != Method::kFp32Winograd) {
     add([&] { return MakeInnerProduct(p, attributes, engine); });
     // A convolution of images of one pixel: rows become pixels of one image.
     Problem image = p;
@@ -188,37 +213,37 @@ std::vector<Primitive> MakePrimitives(const Layer& layer, const Problem& p,
       return MakeConvolution(image, dnnl::algorithm::convolution_direct,
                              attributes, engine);
     });
-  } else {
-    for (const auto algorithm : {dnnl::algorithm::convolution_direct,
-                                 dnnl::algorithm::convolution_winograd}) {
-      add([&] { return MakeConvolution(p, algorithm, attributes, engine); });
-    }
+  } else if (!layer.is_gemm) {
+    const auto algorithm = method == Method::kFp32Winograd
+                               ? dnnl::algorithm::convolution_winograd
+                               : dnnl::algorithm::convolution_direct;
+    add([&] { return MakeConvolution(p, algorithm, attributes, engine); });
   }
   if (primitives.empty()) {
-    throw std::runtime_error("oneDNN has no implementation of this layer");
+    throw std::runtime_error("no implementation of this layer");
   }
   return primitives;
 }
 
 class OnednnContender : public Contender {
  public:
-  OnednnContender(const Layer& layer, bool int8, int threads)
+  OnednnContender(const Layer& layer, Method method, int threads)
       : threads_(threads),
         engine_(dnnl::engine::kind::cpu, 0),
         stream_(engine_),
-        int8_(int8) {
+        int8_(method == Method::kInt8) {
     SetThreads(threads);
     const Problem problem =
-        int8 ? MakeProblem(layer, DataType::u8, DataType::s8, DataType::u8)
-             : MakeProblem(layer, DataType::f32, DataType::f32, DataType::f32);
+        int8_ ? MakeProblem(layer, DataType::u8, DataType::s8, DataType::u8)
+              : MakeProblem(layer, DataType::f32, DataType::f32, DataType::f32);
     plain_y_ = problem.y;
     dnnl::primitive_attr attributes;
-    if (int8) attributes.set_output_scales(1 << 1, layer.mul);
+    if (int8_) attributes.set_output_scales(1 << 1, layer.mul);
     double best_us = std::numeric_limits<double>::infinity();
     for (Primitive& primitive :
-         MakePrimitives(layer, problem, attributes, engine_)) {
+         MakePrimitives(layer, method, problem, attributes, engine_)) {
       Bound bound = Bind(layer, problem, std::move(primitive));
-      const double us = Time(bound);
+      const double us = ShortestTime(bound);
       if (us < best_us) {
         best_us = us;
         bound_ = std::move(bound);
@@ -237,10 +262,8 @@ class OnednnContender : public Contender {
   std::vector<float> Output() override {
     if (int8_) return {};
     std::vector<float> y(plain_y_.get_size() / sizeof(float));
-    memory plain(plain_y_, engine_, y.data());
-    memory view(SameDimensions(bound_->primitive.y, plain_y_), engine_,
-                bound_->y.get_data_handle());
-    Reorder(view, plain);
+    Reorder(bound_->y,
+            memory(AsFloat(plain_y_, bound_->primitive.y), engine_, y.data()));
     return y;
   }
 
@@ -252,38 +275,24 @@ class OnednnContender : public Contender {
     std::vector<dnnl_exec_arg_t> arguments;
   };
 
-  void Reorder(memory& from, memory& to) {
+  void Reorder(memory from, memory to) {
     dnnl::reorder(from, to).execute(stream_, from, to);
     stream_.wait();
-  }
-
-  // The rows of a product written as an image have other dimensions, but lie as
-  // they do in a matrix.
-  static memory::desc SameDimensions(const memory::desc& desc,
-                                     const memory::desc& plain) {
-    return desc.dims() == plain.dims() ? desc : plain;
   }
 
   // `values`, in our layout, converted to what the primitive wants.
   memory Operand(const std::vector<float>& values, const memory::desc& plain,
                  const memory::desc& wanted) {
-    const memory::desc as_float(
-        plain.dims(), DataType::f32,
-        Dims(plain.data.format_desc.blocking.strides,
-             plain.data.format_desc.blocking.strides + plain.data.ndims));
-    memory from(as_float, engine_, const_cast<float*>(values.data()));
+    const memory from(AsFloat(plain, wanted), engine_,
+                      const_cast<float*>(values.data()));
+    // By way of oneDNN's own plain layout: some of its formats (Winograd's) can
+    // only be made from that.
+    memory dense(
+        memory::desc(wanted.dims(), DataType::f32, DenseStrides(wanted.dims())),
+        engine_);
     memory to(wanted, engine_);
-    if (wanted.dims() == plain.dims()) {
-      Reorder(from, to);
-      return to;
-    }
-    // Matrix to image: the same data under other dimensions.
-    Dims strides(size_t(wanted.data.ndims), 1);
-    strides[0] = plain.data.format_desc.blocking.strides[0];
-    if (wanted.dims()[0] == 1) strides[3] = strides[0];
-    memory view(memory::desc(wanted.dims(), DataType::f32, strides), engine_,
-                const_cast<float*>(values.data()));
-    Reorder(view, to);
+    Reorder(from, dense);
+    Reorder(dense, to);
     return to;
   }
 
@@ -325,7 +334,7 @@ class OnednnContender : public Contender {
   }
 
   // The quickest of a few runs.
-  double Time(const Bound& bound) {
+  double ShortestTime(const Bound& bound) {
     using Clock = std::chrono::steady_clock;
     constexpr int kRuns = 10;
     double best_us = std::numeric_limits<double>::infinity();
@@ -347,14 +356,14 @@ class OnednnContender : public Contender {
   std::optional<Bound> bound_;
 };
 
-Column MakeColumn(const std::string& type) {
-  return {.key = "onednn_" + type + "_us",
-          .heading = "oneDNN " + type,
-          .make = [type](const Layer& layer,
-                         int threads) -> std::unique_ptr<Contender> {
+Column MakeColumn(Method method, const std::string& key,
+                  const std::string& heading) {
+  return {.key = key,
+          .heading = heading,
+          .make = [method](const Layer& layer,
+                           int threads) -> std::unique_ptr<Contender> {
             try {
-              return std::make_unique<OnednnContender>(layer, type == "int8",
-                                                       threads);
+              return std::make_unique<OnednnContender>(layer, method, threads);
             } catch (const dnnl::error& error) {
               throw std::runtime_error(std::string("oneDNN: ") + error.what());
             }
@@ -369,8 +378,12 @@ void AddOnednn(Engines& engines) {
                    std::to_string(version->minor) + "." +
                    std::to_string(version->patch);
   engines.onednn_isa = IsaName(dnnl::get_effective_cpu_isa());
-  engines.columns.push_back(MakeColumn("int8"));
-  engines.columns.push_back(MakeColumn("fp32"));
+  engines.columns.push_back(
+      MakeColumn(Method::kInt8, "onednn_int8_us", "oneDNN int8"));
+  engines.columns.push_back(
+      MakeColumn(Method::kFp32, "onednn_fp32_us", "oneDNN fp32"));
+  engines.columns.push_back(MakeColumn(
+      Method::kFp32Winograd, "onednn_fp32_winograd_us", "fp32 Winograd"));
 }
 
 }  // namespace bqengine::bench
