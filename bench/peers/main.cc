@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <map>
 #include <set>
@@ -104,6 +105,19 @@ void PrintNotes(const Report& report) {
   }
 }
 
+// Threads that wait for each other take as long as the one that others hold up.
+void WarnIfBusy(const Options& options) {
+  double load = 0;
+  const double cores = double(std::thread::hardware_concurrency());
+  if (options.threads > 1 && getloadavg(&load, 1) == 1 && load > 0.5 * cores) {
+    tools::PrintMessage(
+        kCommand,
+        fmt::format("other programs are running (load {:.1f}, {} cores): times "
+                    "with {} threads will mean little",
+                    load, cores, options.threads));
+  }
+}
+
 std::vector<Times> CompareAll(const std::vector<BenchmarkShape>& shapes,
                               const std::vector<Column>& columns,
                               const Options& options) {
@@ -136,6 +150,7 @@ Status Run(const Options& options) {
   for (const std::string& path : {options.json, options.plot}) {
     if (Status status = CheckWritable(path); !status.ok()) return status;
   }
+  WarnIfBusy(options);
   report.times = CompareAll(shapes, report.engines.columns, options);
   PrintNotes(report);
   tools::Print(EnginesLine(report) + "; medians of " +
