@@ -92,6 +92,7 @@ Times Compare(const std::vector<Column>& columns, const Layer& layer,
               int threads, int rounds) {
   Times times = {.op = layer.op,
                  .shape = layer.shape_name,
+                 .conv = layer.shape,
                  .macs = layer.Macs(),
                  .threads = threads,
                  .us = {},

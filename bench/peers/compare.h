@@ -12,6 +12,7 @@ namespace bqengine::bench {
 
 struct Times {
   std::string op, shape;
+  kernels::ConvShape conv;
   double macs = 0;
   int threads = 1;
   std::vector<std::optional<double>> us;     // of each column

@@ -79,6 +79,21 @@ std::string AlignedMarkdown(const std::vector<TableRow>& rows) {
   return text;
 }
 
+// For scripts that time the same layers elsewhere.
+nlohmann::ordered_json LayerJson(const kernels::ConvShape& conv) {
+  const kernels::Window& w = conv.window;
+  return {{"batch", w.batch},
+          {"height", w.in_h},
+          {"width", w.in_w},
+          {"in", conv.in_channels},
+          {"out", conv.out_channels},
+          {"kernel", w.kernel_h},
+          {"stride", w.stride_h},
+          {"dilation", w.dilation_h},
+          {"pad", w.pad_top},
+          {"groups", conv.groups}};
+}
+
 }  // namespace
 
 std::string CpuName() {
@@ -138,6 +153,7 @@ std::string MakeJson(const Report& report) {
       }
     }
     object["macs"] = times.macs;
+    object["layer"] = LayerJson(times.conv);
     object["cpu"] = report.cpu;
     object["backend"] = report.engines.backend;
     object["onednn"] = report.engines.onednn;
