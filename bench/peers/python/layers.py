@@ -61,7 +61,7 @@ def read_layers(path):
     return layers
 
 
-def _time_us(run, runs):
+def time_us(run, runs):
     start = time.process_time_ns()
     for _ in range(runs):
         run()
@@ -79,9 +79,9 @@ def layer_us(layer, make):
     samples = {n: [] for n, _ in networks}
     for _ in range(ROUNDS):
         for n, run in networks:
-            warm_us = min(_time_us(run, 1) for _ in range(3))
+            warm_us = min(time_us(run, 1) for _ in range(3))
             runs = max(1, int(ROUND_SECONDS * 1e6 / max(warm_us, 1) / len(networks)))
-            samples[n].append(_time_us(run, runs))
+            samples[n].append(time_us(run, runs))
     medians = {n: statistics.median(times) for n, times in samples.items()}
     if not layer.repeatable:
         return medians[1]
