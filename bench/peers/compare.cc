@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <ctime>
 #include <memory>
@@ -49,14 +50,15 @@ long Preemptions() {
   return usage.ru_nivcsw;
 }
 
-// The median time of a run over some milliseconds.
-double TimeRound(Contender& contender, int threads) {
+// The times of a run over some milliseconds.
+std::vector<double> TimeRound(Contender& contender, int threads) {
   double us = TimeUs(contender, 1, threads);
   us = std::min(us, TimeUs(contender, 1, threads));
   const int64_t runs = std::max(int64_t{1}, int64_t(kBlockUs / us));
   for (double warm = 0; warm < kWarmUpUs;) {
-    us = TimeUs(contender, runs, threads);
-    warm += us * double(runs);
+    const double block_us = TimeUs(contender, runs, threads);
+    us = std::min(us, block_us);
+    warm += block_us * double(runs);
   }
   const int64_t blocks =
       std::max(kFewestBlocks, int64_t(kMeasureUs / (us * double(runs))));
@@ -67,8 +69,18 @@ double TimeRound(Contender& contender, int threads) {
     (Preemptions() == before ? samples : interrupted).push_back(block_us);
   }
   contender.Rest();
-  return tools::Summarize(std::move(samples.empty() ? interrupted : samples))
-      .median;
+  return samples.empty() ? interrupted : samples;
+}
+
+// The median. But threads that wait for each other wait for the one that
+// another program holds up, on a busy machine nearly always, and for
+// milliseconds: of several threads, the time that one run in ten keeps to.
+std::optional<double> Result(std::vector<double> samples, int threads) {
+  if (samples.empty()) return std::nullopt;
+  if (threads == 1) return tools::Summarize(std::move(samples)).median;
+  const auto tenth = samples.begin() + std::ptrdiff_t(samples.size() / 10);
+  std::nth_element(samples.begin(), tenth, samples.end());
+  return *tenth;
 }
 
 // An engine that computed something else would be compared unfairly.
@@ -129,13 +141,12 @@ Times Compare(const std::vector<Column>& columns, const Layer& layer,
   for (int round = 0; round < rounds; ++round) {
     for (size_t i = 0; i < columns.size(); ++i) {
       if (contenders[i] == nullptr) continue;
-      samples[i].push_back(TimeRound(*contenders[i], threads));
+      const std::vector<double> round_us = TimeRound(*contenders[i], threads);
+      samples[i].insert(samples[i].end(), round_us.begin(), round_us.end());
     }
   }
   for (std::vector<double>& of_column : samples) {
-    times.us.push_back(of_column.empty()
-                           ? std::nullopt
-                           : std::optional(tools::Summarize(of_column).median));
+    times.us.push_back(Result(std::move(of_column), threads));
   }
   return times;
 }

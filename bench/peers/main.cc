@@ -41,8 +41,9 @@ void DeclareOptions(CLI::App* app, Options* options) {
       "Times binary layers in bqengine, and the same layers in oneDNN and "
       "XNNPACK in int8 and in fp32: all in this process, in turns, on one "
       "thread "
-      "and then on several. Prints a table of medians in microseconds with, in "
-      "brackets, how many times longer than ours a peer takes.");
+      "and then on several. Prints a table in microseconds with, in brackets, "
+      "how "
+      "many times longer than ours a peer takes.");
   app->add_option("--threads", options->threads,
                   "Measure with one thread, then with N")
       ->type_name("N")
@@ -153,9 +154,7 @@ Status Run(const Options& options) {
   WarnIfBusy(options);
   report.times = CompareAll(shapes, report.engines.columns, options);
   PrintNotes(report);
-  tools::Print(EnginesLine(report) + "; medians of " +
-               std::to_string(options.rounds) + " rounds\n" +
-               MakeTables(report));
+  tools::Print(EnginesLine(report) + "\n" + MakeTables(report));
   if (!options.json.empty()) {
     const Status status = tools::WriteFile(options.json, MakeJson(report));
     if (!status.ok()) return status;

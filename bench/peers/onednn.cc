@@ -383,7 +383,7 @@ void AddOnednn(Engines& engines) {
   engines.columns.push_back(
       MakeColumn(Method::kFp32, "onednn_fp32_us", "oneDNN fp32"));
   engines.columns.push_back(MakeColumn(
-      Method::kFp32Winograd, "onednn_fp32_winograd_us", "fp32 Winograd"));
+      Method::kFp32Winograd, "onednn_fp32_winograd_us", "oneDNN Winograd"));
 }
 
 }  // namespace bqengine::bench

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -16,7 +18,8 @@ constexpr int kValueWidth = 130;  // text behind the longest bar
 constexpr int kMargin = 16;
 constexpr int kBar = 12;
 constexpr int kGroupGap = 10;
-constexpr int kHeadingHeight = 34;  // "2 threads"
+constexpr int kHeadingHeight = 34;    // "2 threads"
+constexpr double kLongestRatio = 40;  // what is longer is cut off
 
 struct Series {
   size_t column;
@@ -28,7 +31,7 @@ struct Series {
 // can tell apart (Okabe and Ito's).
 std::vector<Series> DrawnSeries(const Report& report) {
   constexpr std::string_view kColors[] = {"#d55e00", "#0072b2", "#56b4e9",
-                                          "#009e73", "#8fd3b6"};
+                                          "#a6d8f5", "#009e73", "#8fd3b6"};
   std::vector<Series> series;
   size_t peers = 0;
   for (size_t i = 0; i < report.engines.columns.size(); ++i) {
@@ -88,24 +91,23 @@ int DrawLayer(const Times& times, const std::vector<Series>& series,
   constexpr int kPlotWidth = kWidth - kLabelWidth - kValueWidth - 2 * kMargin;
   const int left = kMargin + kLabelWidth;
   const double ours = times.us[0].value();
-  const int height = int(series.size()) * kBar;
-  svg += Text(left - 8, y + height / 2 - 2, "text-anchor=\"end\"", times.op);
-  svg +=
-      Text(left - 8, y + height / 2 + 12, "text-anchor=\"end\"", times.shape);
+  const int top = y;
   for (const Series& one : series) {
-    if (const auto& us = times.us[one.column]; us.has_value()) {
-      const double ratio = *us / ours;
-      const double width = ratio / longest * kPlotWidth;
-      svg += Rectangle(left, y, width, kBar - 2, one.color);
-      svg += Text(left + int(width) + 5, y + kBar - 3, "class=\"v\"",
-                  one.column == 0
-                      ? fmt::format("{:.4g} µs", *us)
-                      : fmt::format("{:.1f}× ({:.4g} µs)", ratio, *us));
-    } else {
-      svg += Text(left + 5, y + kBar - 3, "class=\"v\"", "cannot");
-    }
+    const std::optional<double>& us = times.us[one.column];
+    if (!us.has_value()) continue;
+    const double ratio = *us / ours;
+    const double width = std::min(ratio / longest, 1.0) * kPlotWidth;
+    svg += Rectangle(left, y, width, kBar - 2, one.color);
+    svg += Text(left + int(width) + 5, y + kBar - 3, "class=\"v\"",
+                one.column == 0 ? fmt::format("{} µs", FormatUs(*us))
+                                : fmt::format("{}{:.1f}× ({} µs)",
+                                              ratio > longest ? "→ " : "",
+                                              ratio, FormatUs(*us)));
     y += kBar;
   }
+  const int middle = (top + y) / 2;
+  svg += Text(left - 8, middle - 2, "text-anchor=\"end\"", times.op);
+  svg += Text(left - 8, middle + 12, "text-anchor=\"end\"", times.shape);
   return y + kGroupGap;
 }
 
@@ -137,6 +139,8 @@ std::string MakePlot(const Report& report) {
       thread_counts.push_back(times.threads);
     }
   }
+
+  longest = std::min(longest, kLongestRatio);
 
   int y = kMargin + 14;
   std::string body = Text(kMargin, y, "class=\"t\"",

@@ -16,10 +16,6 @@ constexpr size_t kOurColumns = 3;
 
 using TableRow = std::vector<std::string>;
 
-std::string FormatUs(double us) {
-  return fmt::format("{:.{}f}", us, us < 9.95 ? 2 : us < 99.5 ? 1 : 0);
-}
-
 std::string FormatRatio(double ratio) {
   return fmt::format("{:.{}f}x", ratio, ratio < 9.95 ? 2 : 1);
 }
@@ -82,16 +78,11 @@ std::string AlignedMarkdown(const std::vector<TableRow>& rows) {
 // For scripts that time the same layers elsewhere.
 nlohmann::ordered_json LayerJson(const kernels::ConvShape& conv) {
   const kernels::Window& w = conv.window;
-  return {{"batch", w.batch},
-          {"height", w.in_h},
-          {"width", w.in_w},
-          {"in", conv.in_channels},
-          {"out", conv.out_channels},
-          {"kernel", w.kernel_h},
-          {"stride", w.stride_h},
-          {"dilation", w.dilation_h},
-          {"pad", w.pad_top},
-          {"groups", conv.groups}};
+  return {{"batch", w.batch},         {"height", w.in_h},
+          {"width", w.in_w},          {"in", conv.in_channels},
+          {"out", conv.out_channels}, {"kernel", w.kernel_h},
+          {"stride", w.stride_h},     {"dilation", w.dilation_h},
+          {"pad", w.pad_top},         {"groups", conv.groups}};
 }
 
 }  // namespace
@@ -105,6 +96,10 @@ std::string CpuName() {
     }
   }
   return "unknown processor";
+}
+
+std::string FormatUs(double us) {
+  return fmt::format("{:.{}f}", us, us < 9.95 ? 2 : us < 99.5 ? 1 : 0);
 }
 
 std::string EnginesLine(const Report& report) {

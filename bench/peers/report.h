@@ -21,6 +21,9 @@ struct Report {
 // tell.
 std::string CpuName();
 
+// Three digits that matter, or all of a whole number.
+std::string FormatUs(double us);
+
 // Which engines, in one line.
 std::string EnginesLine(const Report& report);
 
