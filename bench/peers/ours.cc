@@ -75,7 +75,6 @@ class OurContender : public Contender {
  public:
   OurContender(const Layer& layer, const Form& form, Session session)
       : session_(std::move(session)),
-        form_(form),
         batch_(layer.shape.window.batch),
         x_(layer.x),
         x_bits_(layer.x_bits) {
@@ -103,7 +102,6 @@ class OurContender : public Contender {
 
  private:
   Session session_;
-  Form form_;
   int64_t batch_;
   std::vector<float> x_, y_;
   std::vector<uint64_t> x_bits_, y_bits_;
