@@ -1,65 +1,119 @@
 #include "shapes.h"
 
-#include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <system_error>
 
 namespace bqengine::bench {
 namespace {
 
 using kernels::BconvSpec;
 
-// A square kernel of stride 1, as many outputs as inputs. A matrix product has
-// one pixel and as many images as rows.
+struct Options {
+  int64_t out = 0;  // 0: as many as there are inputs
+  int64_t stride = 1, dilation = 1, groups = 1;
+};
+
+// A square kernel, padded so that stride 1 keeps the size of the image. A
+// matrix product has one pixel and as many images as rows.
 BconvSpec MakeSpec(int64_t batch, int64_t height, int64_t width, int64_t in,
-                   int64_t out, int64_t kernel, bool bits_out) {
+                   int64_t kernel, const Options& options, bool bits_out) {
+  const int64_t pad = (kernel - 1) * options.dilation / 2;
+  const auto outputs = [&](int64_t inputs) {
+    const int64_t reach = options.dilation * (kernel - 1) + 1;
+    return (inputs + 2 * pad - reach) / options.stride + 1;
+  };
   return {.shape = {.window = {.batch = batch,
                                .in_h = height,
                                .in_w = width,
-                               .out_h = height,
-                               .out_w = width,
+                               .out_h = outputs(height),
+                               .out_w = outputs(width),
                                .kernel_h = kernel,
                                .kernel_w = kernel,
-                               .stride_h = 1,
-                               .stride_w = 1,
-                               .dilation_h = 1,
-                               .dilation_w = 1,
-                               .pad_top = (kernel - 1) / 2,
-                               .pad_left = (kernel - 1) / 2},
+                               .stride_h = options.stride,
+                               .stride_w = options.stride,
+                               .dilation_h = options.dilation,
+                               .dilation_w = options.dilation,
+                               .pad_top = pad,
+                               .pad_left = pad,
+                               .pad_bottom = pad,
+                               .pad_right = pad},
                     .in_channels = in,
-                    .out_channels = out,
-                    .groups = 1},
+                    .out_channels = options.out,
+                    .groups = options.groups},
           .format = {},
           .epilogue = {},
           .bits_out = bits_out};
 }
 
+// Reads a whole number from 1 to 2^20; false if `text` is something else.
+bool ParseSize(const std::string& text, int64_t& size) {
+  constexpr int64_t kMaxSize = 1 << 20;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, size);
+  return error == std::errc() && stop == end && size >= 1 && size <= kMaxSize;
+}
+
+// Reads `key=size`.
+bool ParseOption(const std::string& word, Options& options) {
+  const size_t equals = word.find('=');
+  if (equals == std::string::npos) return false;
+  const std::string key = word.substr(0, equals);
+  int64_t* const size = key == "out"        ? &options.out
+                        : key == "stride"   ? &options.stride
+                        : key == "dilation" ? &options.dilation
+                        : key == "groups"   ? &options.groups
+                                            : nullptr;
+  return size != nullptr && ParseSize(word.substr(equals + 1), *size);
+}
+
+// What a name says beyond height, width and channels: "-128s2".
+std::string OptionsName(const Options& options, int64_t in) {
+  std::string name;
+  if (options.out != in) name += "-" + std::to_string(options.out);
+  if (options.stride > 1) name += "s" + std::to_string(options.stride);
+  if (options.dilation > 1) name += "d" + std::to_string(options.dilation);
+  if (options.groups > 1) name += "g" + std::to_string(options.groups);
+  return name;
+}
+
 bool ParseShape(const std::string& line, BenchmarkShape& shape) {
   std::istringstream words(line);
-  std::string op, rest;
+  std::string op;
   std::vector<int64_t> sizes;
+  Options options;
   words >> op;
-  for (int64_t size; words >> size;) sizes.push_back(size);
-  words.clear();
-  if (words >> rest) return false;
-  constexpr int64_t kMaxSize = 1 << 20;
-  const bool in_range =
-      std::all_of(sizes.begin(), sizes.end(),
-                  [](int64_t size) { return size >= 1 && size <= kMaxSize; });
-  if (!in_range) return false;
+  for (std::string word; words >> word;) {
+    int64_t size = 0;
+    if (ParseSize(word, size)) {
+      sizes.push_back(size);
+    } else if (!ParseOption(word, options)) {
+      return false;
+    }
+  }
 
   const bool bits = op.ends_with("_bits");
   std::ostringstream name;
   if ((op == "bgemm" || op == "bgemm_bits") && sizes.size() == 3) {
-    shape.spec = MakeSpec(sizes[0], 1, 1, sizes[2], sizes[1], 1, bits);
+    shape.spec = MakeSpec(sizes[0], 1, 1, sizes[2], 1, {.out = sizes[1]}, bits);
     name << op << "/" << sizes[0] << "x" << sizes[1] << "x" << sizes[2];
   } else if ((op == "bconv" || op == "bconv_bits") && sizes.size() == 4) {
-    shape.spec =
-        MakeSpec(1, sizes[0], sizes[1], sizes[2], sizes[2], sizes[3], bits);
-    name << "bconv" << sizes[3] << "x" << sizes[3] << (bits ? "_bits" : "")
-         << "/" << sizes[0] << "x" << sizes[1] << "x" << sizes[2];
+    const int64_t in = sizes[2], kernel = sizes[3];
+    if (options.out == 0) options.out = in;
+    if (in % options.groups != 0 || options.out % options.groups != 0) {
+      return false;
+    }
+    shape.spec = MakeSpec(1, sizes[0], sizes[1], in, kernel, options, bits);
+    if (shape.spec.shape.window.out_h < 1 ||
+        shape.spec.shape.window.out_w < 1) {
+      return false;
+    }
+    name << "bconv" << kernel << "x" << kernel << (bits ? "_bits" : "") << "/"
+         << sizes[0] << "x" << sizes[1] << "x" << in
+         << OptionsName(options, in);
   } else {
     return false;
   }

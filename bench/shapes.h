@@ -10,7 +10,7 @@
 namespace bqengine::bench {
 
 struct BenchmarkShape {
-  std::string name;  // "bgemm/784x256x2304"
+  std::string name;  // "bgemm/784x256x2304", "bconv3x3/56x56x64-128s2"
   kernels::BconvSpec spec;
 };
 

@@ -6,6 +6,8 @@ build_packages=(g++ cmake ninja-build libhwy-dev libtbb-dev nlohmann-json3-dev
   protobuf-compiler)
 test_packages=(libgtest-dev libbenchmark-dev binutils python3
   python3-jsonschema)
+# What bench/peers.sh compares with; no test needs it.
+bench_packages=(libdnnl-dev libxnnpack-dev libpthreadpool-dev python3-venv)
 clang_packages=(clang-14)
 aarch64_packages=(g++-aarch64-linux-gnu qemu-user-static libhwy-dev:arm64
   libtbb-dev:arm64 libfmt-dev:arm64 zlib1g-dev:arm64

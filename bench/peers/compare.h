@@ -1,0 +1,35 @@
+// Times all columns on one layer, in turns.
+#ifndef BENCH_PEERS_COMPARE_H_
+#define BENCH_PEERS_COMPARE_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "peers/contender.h"
+
+namespace bqengine::bench {
+
+struct Times {
+  std::string op, shape;
+  kernels::ConvShape conv;
+  double macs = 0;
+  int threads = 1;
+  std::vector<std::optional<double>> us;     // of each column
+  std::vector<std::string> implementations;  // of each column
+  std::vector<std::string> notes;            // what is missing, and why
+};
+
+// In each of `rounds` every column runs some milliseconds, first warming up,
+// one after the other, so that nobody gains from a moment in which the machine
+// is quiet. Of one thread the result is the median of the processor times; of
+// several it is the time on the wall that one run in ten keeps to, since a
+// median would be that of the other programs on the machine. Runs in which the
+// system took a core away do not count, unless in a round there were no others.
+// Throws std::runtime_error if columns that compute the same do not agree.
+Times Compare(const std::vector<Column>& columns, const Layer& layer,
+              int threads, int rounds);
+
+}  // namespace bqengine::bench
+
+#endif  // BENCH_PEERS_COMPARE_H_

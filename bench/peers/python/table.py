@@ -1,0 +1,71 @@
+"""Joins the results of bq-bench-peers and of the Python peers.
+
+table.py OURS.json OUT.json [NAME=RESULTS.json...]: prints a Markdown table and,
+unless OUT.json is empty, writes the joined list.
+"""
+
+import json
+import sys
+
+import layers
+
+
+def format_us(us):
+    return f"{us:.0f}" if us >= 99.5 else f"{us:.1f}" if us >= 9.95 else f"{us:.2f}"
+
+
+def format_cell(row, layer, key):
+    us = row.get(key)
+    if us is None:
+        return "-"
+    if key in ("ours_us", "packed_us"):
+        return format_us(us)
+    mark = "" if layer.repeatable or key.startswith(("onednn", "xnnpack")) else "+"
+    return f'{format_us(us)}{mark} ({us / row["ours_us"]:.1f}x)'
+
+
+def print_table(rows, all_layers, keys):
+    heading = ["1 thread, us"] + [key.removesuffix("_us").replace("_", " ") for key in keys]
+    lines = [heading] + [
+        [layer.name] + [format_cell(row, layer, key) for key in keys]
+        for row, layer in zip(rows, all_layers)
+    ]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(heading))]
+    for number, line in enumerate(lines):
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
+        print("| " + " | ".join(cells) + " |")
+        if number == 0:
+            rules = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+            print("| " + " | ".join(rules) + " |")
+
+
+def main():
+    ours_path, out_path = sys.argv[1:3]
+    with open(ours_path) as file:
+        rows = [row for row in json.load(file) if row["threads"] == 1]
+    all_layers = layers.read_layers(ours_path)
+    keys = ["ours_us", "packed_us", "onednn_int8_us"]
+    engines = [f'bqengine {rows[0]["backend"]}']
+    if rows[0]["onednn"]:
+        engines.append(f'oneDNN {rows[0]["onednn"]} ({rows[0]["onednn_isa"]})')
+    for argument in sys.argv[3:]:
+        name, path = argument.split("=", 1)
+        with open(path) as file:
+            results = json.load(file)
+        engines.append(f'{name} {results["version"]}')
+        for key, times in results["times"].items():
+            keys.append(key)
+            for row, layer in zip(rows, all_layers):
+                row[key] = times.get(layer.name)
+        for note in results["notes"]:
+            print(f"python_peers.sh: {note}", file=sys.stderr)
+    print(f'{rows[0]["cpu"]}; {"; ".join(engines)}\n')
+    print_table(rows, all_layers, keys)
+    if out_path:
+        with open(out_path, "w") as file:
+            json.dump(rows, file, indent=2)
+            file.write("\n")
+
+
+main()

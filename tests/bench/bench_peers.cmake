@@ -1,0 +1,77 @@
+# bq-bench-peers on tiny layers: its JSON has all keys, ours has times, the
+# picture has every layer, and mistakes end with status 2. (It also compares the
+# engines' results with each other, and fails if they differ.)
+#
+# PROGRAM: with the emulator before it, if there is one. SHAPES, OUT: paths.
+
+function(run expected_status)
+  execute_process(COMMAND ${PROGRAM} ${ARGN}
+    RESULT_VARIABLE status OUTPUT_VARIABLE output ERROR_VARIABLE errors)
+  if(NOT status STREQUAL expected_status)
+    message(FATAL_ERROR
+      "status ${status} instead of ${expected_status}: ${ARGN}\n${errors}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+  set(errors "${errors}" PARENT_SCOPE)
+endfunction()
+
+function(expect text what)
+  string(FIND "${text}" "${what}" at)
+  if(at EQUAL -1)
+    message(FATAL_ERROR "no '${what}' in:\n${text}")
+  endif()
+endfunction()
+
+set(json_file ${OUT}/bench_peers.json)
+set(plot_file ${OUT}/bench_peers.svg)
+run(0 --rounds 1 --threads 2 --shapes ${SHAPES} ${SHAPES}
+  --json ${json_file} --plot ${plot_file})
+expect("${output}" "bconv3x3 5x6x70-33s2")
+expect("${output}" "2 threads")
+
+file(READ ${json_file} json)
+string(JSON count LENGTH "${json}")
+if(NOT count EQUAL 4)  # two layers, with one thread and with two
+  message(FATAL_ERROR "${count} results instead of 4")
+endif()
+set(names)
+foreach(i RANGE 3)
+  foreach(key ours_us packed_us float_us)
+    string(JSON type TYPE "${json}" ${i} ${key})
+    string(JSON value GET "${json}" ${i} ${key})
+    if(NOT type STREQUAL "NUMBER" OR NOT value GREATER 0)
+      message(FATAL_ERROR "result ${i}: ${key} is ${value}")
+    endif()
+  endforeach()
+  foreach(key onednn_fp32_us onednn_int8_us xnnpack_fp32_us xnnpack_int8_us)
+    string(JSON type TYPE "${json}" ${i} ${key})
+    if(NOT type MATCHES "^(NUMBER|NULL)$")
+      message(FATAL_ERROR "result ${i}: ${key} is a ${type}")
+    endif()
+  endforeach()
+  string(JSON op GET "${json}" ${i} op)
+  string(JSON shape GET "${json}" ${i} shape)
+  string(JSON threads GET "${json}" ${i} threads)
+  list(APPEND names "${op}/${shape}/${threads}")
+endforeach()
+set(expected "bconv3x3/5x6x70-33s2/1;bgemm/3x20x100/1")
+list(APPEND expected "bconv3x3/5x6x70-33s2/2;bgemm/3x20x100/2")
+if(NOT names STREQUAL expected)
+  message(FATAL_ERROR "results are ${names}")
+endif()
+
+file(READ ${plot_file} plot)
+expect("${plot}" "<svg ")
+expect("${plot}" "5x6x70-33s2")
+expect("${plot}" "</svg>")
+
+run(0 --help)
+expect("${output}" "Examples:")
+run(2 --no-such-option)
+run(2 --shapes ${OUT}/no_such_file.txt)
+expect("${errors}" "no_such_file.txt")
+run(2 --shapes ${SHAPES} --backend no-such-backend)
+expect("${errors}" "no-such-backend")
+file(WRITE ${OUT}/bad_shape.txt "bconv 5 6 70 3 groups=4\n")
+run(2 --shapes ${OUT}/bad_shape.txt)
+expect("${errors}" "bad_shape.txt:1")
