@@ -151,6 +151,7 @@ class TileOutput {
       hn::StoreU(values, DF(), to);
       return;
     }
+    if (channels_ <= at) return;  // a block may have more vectors than channels
     alignas(64) float lanes[kLanes];
     hn::Store(values, DF(), lanes);
     std::memcpy(to, lanes, size_t(channels_ - at) * sizeof(float));
