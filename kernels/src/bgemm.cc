@@ -32,22 +32,26 @@ HWY_ATTR void RunTile(const BgemmPlan& plan, const BgemmRows& rows,
   alignas(64) uint32_t counts[kCounts];
   const int64_t first_byte = first * rows.row_bytes;
   const uint32_t* weights = plan.weights + channel * plan.channel_words;
-  const auto for_each_row = [&](const auto& body) HWY_ATTR {
-    for (int64_t block = 0; block < Tile::kTileBlocks; ++block) {
-      const TileOutput output(plan, rows, first,
-                              channel + block * kBlockChannels);
-      for (int i = 0; i < kRows; ++i) body(output, i, block * kBlockCounts);
-    }
+  const auto output = [&](int64_t block) {
+    return TileOutput(plan, rows, first, channel + block * kBlockChannels);
   };
   if (plan.alpha == nullptr) {
     Tile::template Count<Op, kRows>(rows.activations[0] + first_byte,
                                     rows.row_bytes, weights, plan.steps,
                                     counts);
-    for_each_row([&](const TileOutput& output, int i, int64_t at) HWY_ATTR {
-      output.template Finish<Op, kVectors>(i, counts + at);
-    });
+    for (int64_t block = 0; block < Tile::kTileBlocks; ++block) {
+      output(block).template Finish<Op, kRows, kVectors>(counts +
+                                                         block * kBlockCounts);
+    }
     return;
   }
+  const auto for_each_row = [&](const auto& body) HWY_ATTR {
+    for (int64_t block = 0; block < Tile::kTileBlocks; ++block) {
+      for (int i = 0; i < kRows; ++i) {
+        body(output(block), i, block * kBlockCounts);
+      }
+    }
+  };
   alignas(64) float sums[kCounts];
   alignas(64) float totals[kCounts];
   int64_t n = 0;
@@ -124,6 +128,10 @@ HWY_ATTR void RunLookingUp(const BgemmPlan& plan, const BgemmRows& rows) {
 
 HWY_ATTR void PrepareRows(const BgemmPlan& plan, const uint8_t* bits,
                           int64_t bits_pitch, int64_t rows, uint8_t* prepared) {
+  if (bits_pitch == plan.steps * kStepBytes) {
+    LookUpRow(bits, rows * plan.steps, prepared);
+    return;
+  }
   for (int64_t row = 0; row < rows; ++row) {
     LookUpRow(bits + row * bits_pitch, plan.steps,
               prepared + row * plan.steps * kStepPieces);

@@ -51,12 +51,18 @@ struct WeightForm {
  private:
   static constexpr int64_t kLookUpVectors = 4;
 
-  // Looking up takes half the time of counting for a channel, but more channels
-  // at a time.
   static bool LooksUp(const BgemmKernels& kernels, const BgemmSpec& spec) {
     if (kernels.prepare_rows == nullptr) return false;
-    return RoundUp(spec.channels, kernels.lanes * kLookUpVectors) <
-           2 * RoundUp(spec.channels, kernels.lanes);
+    // Looking up takes half the time of counting for a channel, but more
+    // channels at a time.
+    const int64_t pitch =
+        RoundUp(spec.channels, kernels.lanes * kLookUpVectors);
+    if (pitch >= 2 * RoundUp(spec.channels, kernels.lanes)) return false;
+    // Second-level caches of the machines we aim at have 1 MiB and more.
+    constexpr int64_t kMaxBytesOfFewRows = 1 << 20;
+    const int64_t bytes = spec.epilogue.weight_bases * pitch * spec.taps *
+                          StepsPerTap(spec) * 2 * kStepBytes;
+    return spec.rows >= kernels.tile_rows || bytes <= kMaxBytesOfFewRows;
   }
 };
 

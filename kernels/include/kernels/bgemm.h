@@ -41,7 +41,8 @@
 //                       step 0, byte 1, low:   o0 o4 ...
 //
 // Fewer channels than fill a good part of such a vector are counted, for then a
-// vector of 32-bit lanes does more of them.
+// vector of 32-bit lanes does more of them; and so are a few rows of more
+// weights than a cache holds, for looking up reads twice the bytes.
 #ifndef KERNELS_BGEMM_H_
 #define KERNELS_BGEMM_H_
 
@@ -135,6 +136,7 @@ struct BgemmSpec {
   Epilogue epilogue;
   bool bits_out;
   int64_t classes = 1;  // of offsets; only class 0 is filled
+  int64_t rows = 1;     // as many as there will be, or a part of them
 };
 
 // Memory for a plan, to be aligned to 64 bytes.
