@@ -189,7 +189,7 @@ class LookUpTile {
     if (kRows > 3) flush(c30, c31, 3);
   }
 
-  // Even bytes, then odd ones.
+  // Sums of both bytes as one number, modulo 2^16, then of the odd bytes.
   static HWY_INLINE HWY_ATTR void AddToHalves(V8 counts,
                                               uint16_t* HWY_RESTRICT halves) {
     const D16 d;
@@ -197,7 +197,7 @@ class LookUpTile {
     const auto add = [&](hn::Vec<D16> ones, uint16_t* to) HWY_ATTR {
       hn::Store(hn::Add(ones, hn::Load(d, to)), d, to);
     };
-    add(hn::And(bytes, hn::Set(d, uint16_t{0xFF})), halves);
+    add(bytes, halves);
     add(hn::ShiftRight<8>(bytes), halves + kBytes / 2);
   }
 
@@ -207,8 +207,10 @@ class LookUpTile {
     const D16 d16;
     const D32 d;
     constexpr int kLanes = kBytes / 4;
-    const auto even = hn::BitCast(d, hn::Load(d16, halves));
-    const auto odd = hn::BitCast(d, hn::Load(d16, halves + kBytes / 2));
+    const auto odd_halves = hn::Load(d16, halves + kBytes / 2);
+    const auto even = hn::BitCast(
+        d, hn::Sub(hn::Load(d16, halves), hn::ShiftLeft<8>(odd_halves)));
+    const auto odd = hn::BitCast(d, odd_halves);
     const auto mask = hn::Set(d, 0xFFFFu);
     const auto put = [&](V32 ones, uint32_t* to) HWY_ATTR {
       hn::Store(first ? ones : hn::Add(ones, hn::Load(d, to)), d, to);
