@@ -63,10 +63,11 @@ alignas(64) inline constexpr LookUpTables kLookUpTables =
     MakeLookUpTables<Op>();
 
 // Adds to each byte of `counts` the ones of its piece. Nothing saturates, but
-// on Intel such additions of 512 bits keep off the only port that shuffles (4
-// to 8 % faster). The empty asm keeps additions where they are: GCC would join
-// those of several pieces into trees, and spill the looked-up values until it
-// adds them (110 in place of 170 multiply-adds a cycle with AVX2).
+// by the port model such additions of 512 bits keep off the only port of an
+// Intel core that shuffles (bench/README.md: a gain no larger than the spread).
+// The empty asm keeps additions where they are: GCC would join those of several
+// pieces into trees, and spill the looked-up values until it adds them (112 in
+// place of 171 multiply-adds a cycle with AVX2).
 HWY_INLINE HWY_ATTR void AddLookedUp(V8 table, V8 weights, V8& counts) {
   const V8 ones = hn::TableLookupBytes(table, weights);
 #if HWY_TARGET == HWY_AVX3
