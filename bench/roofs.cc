@@ -9,6 +9,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "bgemm_lookup-inl.h"
 #include "bgemm_tile-inl.h"
 
 // Where results go, so that the compiler has to compute them.
@@ -33,17 +34,26 @@ namespace {
 HWY_ATTR void CountRoof(int64_t steps) {
   constexpr int kUnroll = 8;
   const D32 d;
-  const BitCounts counter;
   const V32 w = hn::LoadU(d, bench::roof_sink);
   V32 c0 = w, c1 = hn::Add(w, c0), c2 = hn::Add(w, c1), c3 = hn::Add(w, c2);
   V32 c4 = hn::Add(w, c3), c5 = hn::Add(w, c4), c6 = hn::Add(w, c5);
   V32 c7 = hn::Add(w, c6);
-  const auto step = [&](V32& c) HWY_ATTR { c = counter.Add(hn::Xor(c, w), c); };
+#if BQE_LOOK_UP
+  const V8 table = hn::LoadDup128(D8(), kLookUpTables<XorBits>[5].data());
+  const auto add = [&](V32& c) HWY_ATTR {
+    V8 counts = hn::BitCast(D8(), c);
+    AddLookedUp(table, counts, counts);
+    c = hn::BitCast(d, counts);
+  };
+#else
+  const BitCounts counter;
+  const auto add = [&](V32& c) HWY_ATTR { c = counter.Add(hn::Xor(c, w), c); };
+#endif
   for (; steps > 0; steps -= kUnroll) {
     HWY_UNROLL(kUnroll)
     for (int i = 0; i < kUnroll; ++i) {
-      step(c0), step(c1), step(c2), step(c3);
-      step(c4), step(c5), step(c6), step(c7);
+      add(c0), add(c1), add(c2), add(c3);
+      add(c4), add(c5), add(c6), add(c7);
     }
   }
   c0 = hn::Xor(hn::Xor(c0, c1), hn::Xor(c2, c3));
@@ -73,7 +83,11 @@ HWY_ATTR void ReadRoof(const uint8_t* memory, int64_t bytes) {
 
 constexpr bench::Roofs kRoofs = {
     .count = CountRoof,
-    .binmacs_per_step = 8 * 32 * int64_t(HWY_LANES(uint32_t)),
+#if BQE_LOOK_UP
+    .binmacs_per_step = 8 * kPieceBits * int64_t(HWY_LANES(uint8_t)),
+#else
+    .binmacs_per_step = 8 * kStepBits * int64_t(HWY_LANES(uint32_t)),
+#endif
     .read = ReadRoof,
 };
 constexpr const bench::Roofs* kRoofsOfTarget = &kRoofs;

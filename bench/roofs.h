@@ -10,8 +10,8 @@
 namespace bqengine::bench {
 
 struct Roofs {
-  // Combines (XOR), counts and adds 8 vectors in registers, with the counters
-  // of the target's own kernel, `steps` times, a multiple of 8.
+  // Combines (XOR), counts and adds 8 vectors in registers, or looks them up
+  // and adds, as the target's own kernel does, `steps` times, a multiple of 8.
   void (*count)(int64_t steps);
   // Binary multiply-adds of one step.
   int64_t binmacs_per_step;

@@ -116,18 +116,22 @@ class Gatherer {
   int64_t first_, oh_step_, ow_step_, kh_step_, kw_step_;
 };
 
-// Memory of one RunBconv: gathered rows of each activation base.
+// Memory of one RunBconv: gathered and prepared rows of each activation base.
 struct Scratch {
   Scratch(const BconvPlan& plan, int64_t pixels, void* memory)
       : layout(memory) {
-    const int64_t bases = plan.groups[0].activation_bases;
+    const BgemmPlan& product = plan.groups[0];
+    const int64_t bases = product.activation_bases;
     activations = layout.Take<const uint8_t*>(bases);
+    prepared =
+        layout.Take<uint8_t>(bases * pixels * product.prepared_row_bytes);
     if (!plan.gathers) return;
     offset_class = layout.Take<int32_t>(pixels);
     rows = layout.Take<uint8_t>(bases * pixels * plan.row_bytes);
   }
   MemoryLayout layout;
   const uint8_t** activations;
+  uint8_t* prepared;
   int32_t* offset_class = nullptr;
   uint8_t* rows = nullptr;
 };
@@ -199,7 +203,9 @@ int64_t BconvPartPixels(const BgemmKernels& kernels, const BconvPlan& plan) {
   // 64 no longer lower the cost of reading the weights from L2.
   constexpr int64_t kRowsBytes = 11 * 1024;
   constexpr int64_t kMaxPixels = 64;
-  const int64_t bytes = plan.row_bytes * plan.groups[0].activation_bases;
+  const BgemmPlan& product = plan.groups[0];
+  const int64_t bytes = product.activation_bases *
+                        std::max(plan.row_bytes, product.prepared_row_bytes);
   const int64_t pixels = std::min(kRowsBytes / bytes, kMaxPixels);
   return std::max(pixels / kernels.tile_rows, int64_t{1}) * kernels.tile_rows;
 }
@@ -217,10 +223,11 @@ void RunBconv(const BgemmKernels& kernels, const BconvPlan& plan,
   if (y_bits != nullptr) ClearBits(part, y_pitch, y_bits);
 
   const int64_t first = part.first_pixel;
+  const int64_t prepared_bytes = plan.groups[0].prepared_row_bytes;
   BgemmRows rows = {
       .rows = part.pixels,
       .activations = scratch.activations,
-      .row_bytes = plan.row_bytes,
+      .row_bytes = prepared_bytes != 0 ? prepared_bytes : plan.row_bytes,
       .offset_class =
           plan.row_class == nullptr ? nullptr : scratch.offset_class,
       .first_channel = part.first_channel,
@@ -234,10 +241,16 @@ void RunBconv(const BgemmKernels& kernels, const BconvPlan& plan,
     const BgemmPlan& product = plan.groups[group];
     if (plan.gathers) gather(plan, group, part, inputs, scratch);
     for (int64_t n = 0; n < product.activation_bases; ++n) {
-      scratch.activations[n] =
+      const uint8_t* bits =
           plan.gathers ? scratch.rows + n * part.pixels * plan.row_bytes
                        : reinterpret_cast<const uint8_t*>(inputs[n]) +
                              first * plan.row_bytes;
+      if (prepared_bytes != 0) {
+        uint8_t* to = scratch.prepared + n * part.pixels * prepared_bytes;
+        kernels.prepare_rows(product, bits, plan.row_bytes, part.pixels, to);
+        bits = to;
+      }
+      scratch.activations[n] = bits;
     }
     if (plan.shape.groups > 1) {
       rows.y_channel = group * product.channels;

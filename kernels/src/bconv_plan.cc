@@ -98,7 +98,8 @@ BgemmSpec GroupSpec(const BconvSpec& spec, const Arrays& arrays,
           .format = spec.format,
           .epilogue = spec.epilogue,
           .bits_out = spec.bits_out,
-          .classes = arrays.row_classes * arrays.column_classes};
+          .classes = arrays.row_classes * arrays.column_classes,
+          .rows = shape.window.batch * shape.window.out_h * shape.window.out_w};
 }
 
 void FillAxis(const Axis& axis, int64_t classes_behind, TapSpan* taps,

@@ -11,6 +11,7 @@
 #include <hwy/highway.h>
 
 #include "bgemm_epilogue-inl.h"
+#include "bgemm_lookup-inl.h"
 #include "bgemm_tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -18,80 +19,133 @@ namespace bqengine::kernels::HWY_NAMESPACE {
 #if BQE_KERNEL_TARGET
 namespace {
 
-// One tile: `first` is its first row; the channels are those of the block at
-// `channel`.
-template <class Op, int kRows, int kVectors>
+// One tile: `first` is its first row, `channel` its first channel, where a
+// block of the weights begins. A tile of several blocks has the outputs of one
+// after the other.
+template <class Op, class Tile, int kRows>
 HWY_ATTR void RunTile(const BgemmPlan& plan, const BgemmRows& rows,
                       int64_t first, int64_t channel) {
-  constexpr int64_t kMaxCount = kRows * kVectors * hn::MaxLanes(D32());
-  alignas(64) uint32_t counts[kMaxCount];
+  constexpr int kVectors = Tile::kVectors;
+  constexpr int64_t kBlockChannels = kVectors * hn::MaxLanes(D32());
+  constexpr int64_t kBlockCounts = kRows * kBlockChannels;
+  constexpr int64_t kCounts = Tile::kTileBlocks * kBlockCounts;
+  alignas(64) uint32_t counts[kCounts];
   const int64_t first_byte = first * rows.row_bytes;
-  const int64_t block = channel * plan.steps;
-  const TileOutput output(plan, rows, first, channel);
+  const uint32_t* weights = plan.weights + channel * plan.channel_words;
+  const auto output = [&](int64_t block) {
+    return TileOutput(plan, rows, first, channel + block * kBlockChannels);
+  };
   if (plan.alpha == nullptr) {
-    CountTile<Op, kRows, kVectors>(rows.activations[0] + first_byte,
-                                   rows.row_bytes, plan.weights + block,
-                                   plan.steps, counts);
-    for (int i = 0; i < kRows; ++i) {
-      output.Finish<Op, kVectors>(i, counts);
+    Tile::template Count<Op, kRows>(rows.activations[0] + first_byte,
+                                    rows.row_bytes, weights, plan.steps,
+                                    counts);
+    for (int64_t block = 0; block < Tile::kTileBlocks; ++block) {
+      output(block).template Finish<Op, kRows, kVectors>(counts +
+                                                         block * kBlockCounts);
     }
     return;
   }
-  alignas(64) float sums[kMaxCount];
-  alignas(64) float totals[kMaxCount];
+  const auto for_each_row = [&](const auto& body) HWY_ATTR {
+    for (int64_t block = 0; block < Tile::kTileBlocks; ++block) {
+      for (int i = 0; i < kRows; ++i) {
+        body(output(block), i, block * kBlockCounts);
+      }
+    }
+  };
+  alignas(64) float sums[kCounts];
+  alignas(64) float totals[kCounts];
   int64_t n = 0;
   do {  // at least one base of each kind: GCC warns of unset sums otherwise
     int64_t m = 0;
     do {
-      CountTile<Op, kRows, kVectors>(
+      Tile::template Count<Op, kRows>(
           rows.activations[n] + first_byte, rows.row_bytes,
-          plan.weights + m * plan.weight_base_pitch + block, plan.steps,
-          counts);
-      for (int i = 0; i < kRows; ++i) {
-        output.AddWeightBase<Op, kVectors>(i, m, counts, sums);
-      }
+          weights + m * plan.weight_base_pitch, plan.steps, counts);
+      for_each_row([&](const TileOutput& output, int i, int64_t at) HWY_ATTR {
+        output.template AddWeightBase<Op, kVectors>(i, m, counts + at,
+                                                    sums + at);
+      });
     } while (++m < plan.weight_bases);
-    for (int i = 0; i < kRows; ++i) {
-      output.AddActivationBase<kVectors>(i, n, sums, totals);
-    }
+    for_each_row([&](const TileOutput& output, int i, int64_t at) HWY_ATTR {
+      output.template AddActivationBase<kVectors>(i, n, sums + at, totals + at);
+    });
   } while (++n < plan.activation_bases);
-  for (int i = 0; i < kRows; ++i) {
-    output.FinishTotals<kVectors>(i, totals);
-  }
+  for_each_row([&](const TileOutput& output, int i, int64_t at) HWY_ATTR {
+    output.template FinishTotals<kVectors>(i, totals + at);
+  });
 }
 
-// All rows against one block of channels, whose weights stay in L1.
-template <class Op, int kVectors>
-HWY_ATTR void RunBlock(const BgemmPlan& plan, const BgemmRows& rows,
-                       int64_t channel) {
+// All rows against the channels of one tile, whose weights stay in cache.
+template <class Op, class Tile>
+HWY_ATTR void RunColumn(const BgemmPlan& plan, const BgemmRows& rows,
+                        int64_t channel) {
   int64_t row = 0;
   for (; row + kTileRows <= rows.rows; row += kTileRows) {
-    RunTile<Op, kTileRows, kVectors>(plan, rows, row, channel);
+    RunTile<Op, Tile, kTileRows>(plan, rows, row, channel);
   }
   if (row + 2 <= rows.rows) {
-    RunTile<Op, 2, kVectors>(plan, rows, row, channel);
+    RunTile<Op, Tile, 2>(plan, rows, row, channel);
     row += 2;
   }
-  if (row < rows.rows) RunTile<Op, 1, kVectors>(plan, rows, row, channel);
+  if (row < rows.rows) RunTile<Op, Tile, 1>(plan, rows, row, channel);
 }
 
 template <class Op>
-HWY_ATTR void RunAll(const BgemmPlan& plan, const BgemmRows& rows) {
+HWY_ATTR void RunCounting(const BgemmPlan& plan, const BgemmRows& rows) {
   const int64_t lanes = int64_t(hn::Lanes(D32()));
   const int64_t end = rows.first_channel + rows.channels;
   for (int64_t channel = rows.first_channel; channel < end;
        channel += kBlockVectors * lanes) {
     const int64_t left = end - channel;
     if (left <= lanes) {
-      RunBlock<Op, 1>(plan, rows, channel);
+      RunColumn<Op, CountedTile<1>>(plan, rows, channel);
     } else if (kBlockVectors == 2 || left <= 2 * lanes) {
-      RunBlock<Op, 2>(plan, rows, channel);
+      RunColumn<Op, CountedTile<2>>(plan, rows, channel);
     } else if (left <= 3 * lanes) {
-      RunBlock<Op, HWY_MIN(3, kBlockVectors)>(plan, rows, channel);
+      RunColumn<Op, CountedTile<HWY_MIN(3, kBlockVectors)>>(plan, rows,
+                                                            channel);
     } else {
-      RunBlock<Op, kBlockVectors>(plan, rows, channel);
+      RunColumn<Op, CountedTile<kBlockVectors>>(plan, rows, channel);
     }
   }
+}
+
+#if BQE_LOOK_UP
+
+template <class Op>
+HWY_ATTR void RunLookingUp(const BgemmPlan& plan, const BgemmRows& rows) {
+  const int64_t block = int64_t(hn::Lanes(D8()));
+  const int64_t end = rows.first_channel + rows.channels;
+  for (int64_t channel = rows.first_channel; channel < end;
+       channel += 2 * block) {
+    if (end - channel > block) {
+      RunColumn<Op, LookUpTile<2>>(plan, rows, channel);
+    } else {
+      RunColumn<Op, LookUpTile<1>>(plan, rows, channel);
+    }
+  }
+}
+
+HWY_ATTR void PrepareRows(const BgemmPlan& plan, const uint8_t* bits,
+                          int64_t bits_pitch, int64_t rows, uint8_t* prepared) {
+  if (bits_pitch == plan.steps * kStepBytes) {
+    LookUpRow(bits, rows * plan.steps, prepared);
+    return;
+  }
+  for (int64_t row = 0; row < rows; ++row) {
+    LookUpRow(bits + row * bits_pitch, plan.steps,
+              prepared + row * plan.steps * kStepPieces);
+  }
+}
+
+#endif  // BQE_LOOK_UP
+
+template <class Op>
+HWY_ATTR void RunAll(const BgemmPlan& plan, const BgemmRows& rows) {
+#if BQE_LOOK_UP
+  if (plan.prepared_row_bytes != 0) return RunLookingUp<Op>(plan, rows);
+#endif
+  RunCounting<Op>(plan, rows);
 }
 
 HWY_ATTR void Run(const BgemmPlan& plan, const BgemmRows& rows) {
@@ -108,6 +162,11 @@ constexpr BgemmKernels kBgemm = {
     .lanes = int64_t(HWY_LANES(uint32_t)),
     .block_vectors = kBlockVectors,
     .tile_rows = kTileRows,
+#if BQE_LOOK_UP
+    .prepare_rows = PrepareRows,
+#else
+    .prepare_rows = nullptr,
+#endif
     .run = Run,
 };
 constexpr const BgemmKernels* kBgemmKernels = &kBgemm;

@@ -29,6 +29,43 @@ bool UsesRanges(const BgemmSpec& spec) {
          spec.epilogue.activation_bases == 1;
 }
 
+// How a plan's weights are packed. The head of kernels/bgemm.h draws both
+// forms.
+struct WeightForm {
+  bool looks_up;
+  int64_t block_channels;
+  int64_t channel_multiple;  // channels are padded to
+  int64_t step_words;        // of a channel
+
+  WeightForm(const BgemmKernels& kernels, const BgemmSpec& spec)
+      : looks_up(LooksUp(kernels, spec)),
+        block_channels(kernels.lanes *
+                       (looks_up ? kLookUpVectors : kernels.block_vectors)),
+        channel_multiple(looks_up ? block_channels : kernels.lanes),
+        step_words(looks_up ? 2 : 1) {}
+
+  int64_t Pitch(const BgemmSpec& spec) const {
+    return RoundUp(spec.channels, channel_multiple);
+  }
+
+ private:
+  static constexpr int64_t kLookUpVectors = 4;
+
+  static bool LooksUp(const BgemmKernels& kernels, const BgemmSpec& spec) {
+    if (kernels.prepare_rows == nullptr) return false;
+    // Looking up takes half the time of counting for a channel, but more
+    // channels at a time.
+    const int64_t pitch =
+        RoundUp(spec.channels, kernels.lanes * kLookUpVectors);
+    if (pitch >= 2 * RoundUp(spec.channels, kernels.lanes)) return false;
+    // Second-level caches of the machines we aim at have 1 MiB and more.
+    constexpr int64_t kMaxBytesOfFewRows = 1 << 20;
+    const int64_t bytes = spec.epilogue.weight_bases * pitch * spec.taps *
+                          StepsPerTap(spec) * 2 * kStepBytes;
+    return spec.rows >= kernels.tile_rows || bytes <= kMaxBytesOfFewRows;
+  }
+};
+
 struct Arrays {
   uint32_t* weights;
   int32_t* offsets;
@@ -44,10 +81,11 @@ struct Arrays {
 Arrays TakeArrays(const BgemmKernels& kernels, const BgemmSpec& spec,
                   MemoryLayout& memory) {
   const Epilogue& e = spec.epilogue;
-  const int64_t pitch = RoundUp(spec.channels, kernels.lanes);
+  const WeightForm form(kernels, spec);
+  const int64_t pitch = form.Pitch(spec);
   Arrays arrays;
   arrays.weights = memory.Take<uint32_t>(e.weight_bases * pitch * spec.taps *
-                                         StepsPerTap(spec));
+                                         StepsPerTap(spec) * form.step_words);
   arrays.offsets = memory.Take<int32_t>(spec.classes * e.weight_bases * pitch);
   if (UsesRanges(spec)) {
     arrays.range_offset = memory.Take<int32_t>(pitch);
@@ -72,23 +110,51 @@ const uint64_t* TapWords(const BgemmSpec& spec, const uint64_t* weight,
   return weight + (filter * spec.taps + tap) * WordsFor(spec.tap_bits);
 }
 
-void PackWeights(const BgemmKernels& kernels, const BgemmSpec& spec,
+// One step of a channel's tap, 0 for channels that only fill a vector.
+uint32_t StepBits(const BgemmSpec& spec, const uint64_t* weight, int64_t base,
+                  int64_t channel, int64_t tap, int64_t step) {
+  if (channel >= spec.channels) return 0;
+  const uint64_t* words = TapWords(spec, weight, base, channel, tap);
+  return uint32_t(words[step / 2] >> (step % 2 * kStepBits));
+}
+
+// One step of a block of channels, as words of 32 bits of each.
+uint32_t* PackStep(const BgemmSpec& spec, const uint64_t* weight, int64_t base,
+                   int64_t first, int64_t width, int64_t tap, int64_t step,
+                   uint32_t* packed) {
+  for (int64_t o = first; o < first + width; ++o) {
+    *packed++ = StepBits(spec, weight, base, o, tap, step);
+  }
+  return packed;
+}
+
+// The same as bytes of 4 bits; byte i of lane l is channel i * lanes + l.
+uint32_t* PackLookUpStep(const BgemmSpec& spec, const uint64_t* weight,
+                         int64_t base, int64_t first, int64_t width,
+                         int64_t tap, int64_t step, uint32_t* packed) {
+  uint8_t* const bytes = reinterpret_cast<uint8_t*>(packed);
+  const int64_t lanes = width / 4;
+  for (int64_t o = 0; o < width; ++o) {
+    const uint32_t bits = StepBits(spec, weight, base, first + o, tap, step);
+    uint8_t* to = bytes + o % lanes * 4 + o / lanes;
+    for (int i = 0; i < 4; ++i) {
+      to[i * width] = uint8_t(bits >> (8 * i) & 15);
+      to[(4 + i) * width] = uint8_t(bits >> (8 * i + 4) & 15);
+    }
+  }
+  return packed + 2 * width;
+}
+
+void PackWeights(const WeightForm& form, const BgemmSpec& spec,
                  const uint64_t* weight, int64_t base, uint32_t* packed) {
   const int64_t tap_steps = StepsPerTap(spec);
-  const int64_t pitch = RoundUp(spec.channels, kernels.lanes);
-  const int64_t block = kernels.lanes * kernels.block_vectors;
-  for (int64_t first = 0; first < pitch; first += block) {
-    const int64_t width = std::min(block, pitch - first);
+  const int64_t pitch = form.Pitch(spec);
+  const auto pack = form.looks_up ? PackLookUpStep : PackStep;
+  for (int64_t first = 0; first < pitch; first += form.block_channels) {
+    const int64_t width = std::min(form.block_channels, pitch - first);
     for (int64_t tap = 0; tap < spec.taps; ++tap) {
       for (int64_t step = 0; step < tap_steps; ++step) {
-        for (int64_t o = first; o < first + width; ++o) {
-          uint32_t bits = 0;
-          if (o < spec.channels) {
-            const uint64_t* words = TapWords(spec, weight, base, o, tap);
-            bits = uint32_t(words[step / 2] >> (step % 2 * kStepBits));
-          }
-          *packed++ = bits;
-        }
+        packed = pack(spec, weight, base, first, width, tap, step, packed);
       }
     }
   }
@@ -171,10 +237,13 @@ BgemmPlan MakeBgemmPlan(const BgemmKernels& kernels, const BgemmSpec& spec,
   // Channels that only fill a vector compute something, too: let it be 0.
   std::fill_n(static_cast<std::byte*>(memory), layout.used(), std::byte{0});
 
-  const int64_t pitch = RoundUp(spec.channels, kernels.lanes);
+  const WeightForm form(kernels, spec);
+  const int64_t pitch = form.Pitch(spec);
   const int64_t steps = spec.taps * StepsPerTap(spec);
+  const int64_t channel_words = steps * form.step_words;
   for (int64_t m = 0; m < e.weight_bases; ++m) {
-    PackWeights(kernels, spec, weight, m, arrays.weights + m * pitch * steps);
+    PackWeights(form, spec, weight, m,
+                arrays.weights + m * pitch * channel_words);
     for (int64_t o = 0; o < spec.channels; ++o) {
       arrays.offsets[m * pitch + o] = Offset(spec, weight, m, o);
     }
@@ -196,7 +265,9 @@ BgemmPlan MakeBgemmPlan(const BgemmKernels& kernels, const BgemmSpec& spec,
           .count_shift = a_bipolar ? 1 : 0,
           .offsets = arrays.offsets,
           .weights = arrays.weights,
-          .weight_base_pitch = pitch * steps,
+          .weight_base_pitch = pitch * channel_words,
+          .channel_words = channel_words,
+          .prepared_row_bytes = form.looks_up ? steps * 2 * kStepBytes : 0,
           .alpha = arrays.alpha,
           .beta = arrays.beta,
           .mul = arrays.mul,

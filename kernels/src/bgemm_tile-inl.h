@@ -1,8 +1,9 @@
-// The innermost loop of every binary product: for a tile of rows x vectors of
-// channels, count the ones of (row OP weights) over all steps of K.
+// The innermost loop of a binary product that counts bits: for a tile of rows x
+// vectors of channels, the ones of (row OP weights) over all steps of K.
 //
 // To give a target another inner loop, change what this file defines for it:
-// the counters (BitCounts), the shape of the tile, and CountTile.
+// the counters (BitCounts), the shape of the tile, and CountedTile; or whether
+// it looks ones up instead, BQE_LOOK_UP.
 
 // Per-target include guard.
 #if defined(KERNELS_SRC_BGEMM_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -16,6 +17,12 @@
 
 #include <cstdint>
 #include <cstring>
+
+// Inside the SIMD region: true where looking ones up (bgemm_lookup-inl.h) is
+// faster than counting them, which needs an instruction for that.
+#undef BQE_LOOK_UP
+#define BQE_LOOK_UP \
+  (HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3)
 
 HWY_BEFORE_NAMESPACE();
 namespace bqengine::kernels::HWY_NAMESPACE {
@@ -145,7 +152,7 @@ HWY_INLINE HWY_ATTR void FlushRow(V32 c0, V32 c1, V32 c2, V32 c3,
   if constexpr (kVectors > 3) flush(c3, counts + 3 * lanes);
 }
 
-// CountTile over as many steps as the counters can take.
+// CountedTile::Count over as many steps as the counters can take.
 template <class Op, int kRows, int kVectors, bool kFirst>
 HWY_INLINE HWY_ATTR void CountPart(const uint8_t* HWY_RESTRICT rows,
                                    int64_t row_bytes,
@@ -191,21 +198,29 @@ HWY_INLINE HWY_ATTR void CountPart(const uint8_t* HWY_RESTRICT rows,
   if constexpr (kRows > 3) flush(c30, c31, c32, c33);
 }
 
-// counts[row][vector][lane] = ones of (row OP weights of the channel).
-// rows: the tile's first row, others `row_bytes` apart. weights: the block's.
-template <class Op, int kRows, int kVectors>
-HWY_INLINE HWY_ATTR void CountTile(const uint8_t* rows, int64_t row_bytes,
-                                   const uint32_t* weights, int64_t steps,
-                                   uint32_t* counts) {
-  int64_t part = HWY_MIN(steps, BitCounts::kMaxSteps);
-  CountPart<Op, kRows, kVectors, true>(rows, row_bytes, weights, part, counts);
-  for (int64_t done = part; done < steps; done += part) {
-    part = HWY_MIN(steps - done, BitCounts::kMaxSteps);
-    CountPart<Op, kRows, kVectors, false>(
-        rows + done * int64_t{sizeof(uint32_t)}, row_bytes,
-        weights + done * kVectors * int64_t(hn::Lanes(D32())), part, counts);
+// A tile of rows x vectors of channels, which are one block of the weights.
+template <int kVectorsOfTile>
+struct CountedTile {
+  static constexpr int kTileBlocks = 1;
+  static constexpr int kVectors = kVectorsOfTile;
+
+  // counts[row][vector][lane] = ones of (row OP weights of the channel).
+  // rows: the tile's first row, others `row_bytes` apart.
+  template <class Op, int kRows>
+  static HWY_INLINE HWY_ATTR void Count(const uint8_t* rows, int64_t row_bytes,
+                                        const uint32_t* weights, int64_t steps,
+                                        uint32_t* counts) {
+    int64_t part = HWY_MIN(steps, BitCounts::kMaxSteps);
+    CountPart<Op, kRows, kVectors, true>(rows, row_bytes, weights, part,
+                                         counts);
+    for (int64_t done = part; done < steps; done += part) {
+      part = HWY_MIN(steps - done, BitCounts::kMaxSteps);
+      CountPart<Op, kRows, kVectors, false>(
+          rows + done * int64_t{sizeof(uint32_t)}, row_bytes,
+          weights + done * kVectors * int64_t(hn::Lanes(D32())), part, counts);
+    }
   }
-}
+};
 
 }  // namespace
 #endif  // BQE_KERNEL_TARGET

@@ -84,11 +84,36 @@ TEST_P(BinaryGemmTest, EveryEdgeOfK) {
   SCOPED_TRACE(testing::Message() << "seed " << kSeed + 1);
   Random random(kSeed + 1);
   // 31 steps of 32 bits fill a byte of counts: 991 to 993, 1984 and so on.
-  for (int64_t middle :
-       {1, 32, 64, 96, 128, 192, 256, 512, 992, 1024, 1984, 2304, 2976}) {
+  // Where ones are looked up 7 steps do, 223 to 225; and 2047 fill 16 bits.
+  for (int64_t middle : {1, 32, 64, 96, 128, 192, 224, 256, 448, 512, 992, 1024,
+                         1984, 2304, 2976, 65504}) {
     for (int64_t k = std::max<int64_t>(middle - 1, 1); k <= middle + 1; ++k) {
-      CheckProduct(GetParam(), Uniform(random, 1, 6), k, Uniform(random, 1, 40),
-                   random);
+      CheckProduct(GetParam(), Uniform(random, 1, 6), k,
+                   Uniform(random, 1, 150), random);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(BinaryGemmTest, HighestCounts) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 4);
+  Random random(kSeed + 4);
+  for (int64_t k : {224, 256, 992, 1024, 4096, 65504, 65536, 65600, 132000}) {
+    for (int64_t out : {5, 70}) {
+      CheckConvolution(GetParam(), Product(5, k, out), random,
+                       Operands::kOpposite);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+// More weights than a cache holds, which may make another kernel the best.
+TEST_P(BinaryGemmTest, FewRowsOfManyWeights) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 5);
+  Random random(kSeed + 5);
+  for (int64_t rows : {1, 3, 4}) {
+    for (int64_t out : {512, 600}) {
+      CheckProduct(GetParam(), rows, 8224, out, random);
       if (HasFatalFailure()) return;
     }
   }

@@ -147,10 +147,15 @@ inline std::vector<BconvPart> RandomParts(Random& random,
   return parts;
 }
 
-// Compiles and runs `spec` for `target` on random operands, and compares with
-// the scalar twin.
+enum class Operands {
+  kRandom,
+  kOpposite,  // all ones and all zeros: counts as high as they can be
+};
+
+// Compiles and runs `spec` for `target`, and compares with the scalar twin.
 inline void CheckConvolution(Target target, const BconvSpec& spec,
-                             Random& random) {
+                             Random& random,
+                             Operands operands = Operands::kRandom) {
   SCOPED_TRACE(Describe(spec));
   const ConvShape& shape = spec.shape;
   const Window& w = shape.window;
@@ -164,9 +169,19 @@ inline void CheckConvolution(Target target, const BconvSpec& spec,
         RandomRows(random, w.batch * w.in_h * w.in_w, shape.in_channels));
     inputs.push_back(x.back().data());
   }
-  const std::vector<uint64_t> weight = RandomRows(
+  std::vector<uint64_t> weight = RandomRows(
       random, spec.epilogue.weight_bases * out * w.kernel_h * w.kernel_w,
       shape.in_channels / shape.groups);
+  if (operands == Operands::kOpposite) {
+    const int64_t words = WordsFor(shape.in_channels);
+    for (std::vector<uint64_t>& rows : x) {
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const bool last = int64_t(i) % words == words - 1;
+        rows[i] = last ? TailMask(shape.in_channels) : ~uint64_t{0};
+      }
+    }
+    std::fill(weight.begin(), weight.end(), 0);
+  }
 
   std::vector<float> want(size_t(spec.bits_out ? 0 : pixels * out));
   std::vector<uint64_t> want_bits(

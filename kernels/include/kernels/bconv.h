@@ -32,7 +32,7 @@ struct TapSpan {
 // A convolution, ready to run. Pointers are into the memory given to
 // MakeBconvPlan.
 struct BconvPlan {
-  ConvShape shape;  // window.batch is of no matter
+  ConvShape shape;  // window.batch is only a guess
   bool gathers;
   bool pad_ones;            // padded taps are filled with 1, else with 0
   int64_t tap_bytes;        // of a gathered row

@@ -30,6 +30,19 @@
 // activation in bit i of the row's 32-bit word s. Steps are ordered tap by tap
 // (the elements of a convolution's kernel; a matrix product has one), and a tap
 // ends with a whole step.
+//
+// x86 without vector popcount looks ones up, 4 bits of K at a time, which needs
+// prepared rows and other weights (src/bgemm_lookup-inl.h): a block is a vector
+// of bytes, each a channel; a step is 8 such vectors, of bits 0-3 of each byte
+// of the step's word, then of bits 4-7. With 4 lanes:
+//
+//                       bytes of memory, ascending ->
+//   block 0 (o = 0..15) step 0, byte 0, low:   o0 o4 o8 o12  o1 o5 o9 o13 ...
+//                       step 0, byte 1, low:   o0 o4 ...
+//
+// Fewer channels than fill a good part of such a vector are counted, for then a
+// vector of 32-bit lanes does more of them; and so are a few rows of more
+// weights than a cache holds, for looking up reads twice the bytes.
 #ifndef KERNELS_BGEMM_H_
 #define KERNELS_BGEMM_H_
 
@@ -61,6 +74,10 @@ struct BgemmPlan {
 
   const uint32_t* weights;  // [M] packed
   int64_t weight_base_pitch;
+  int64_t channel_words;  // of packed weights, for one channel
+  // Bytes of a row that BgemmKernels::prepare_rows has to make; 0: `run` takes
+  // bits.
+  int64_t prepared_row_bytes;
 
   // Null: M = N = 1, neither alpha nor beta.
   const float* alpha;  // [M][channel_pitch]
@@ -78,7 +95,7 @@ struct BgemmPlan {
 struct BgemmRows {
   int64_t rows;
   // [N]: the first row of each activation base; rows are `row_bytes` apart and
-  // plan.steps * kStepBytes long. Padding bits are zero.
+  // plan.steps * kStepBytes long, padding bits zero; or else prepared.
   const uint8_t* const* activations;
   int64_t row_bytes;
   // [rows]: which of the plan's classes of offsets; null: 0.
@@ -99,6 +116,10 @@ struct BgemmKernels {
   int64_t lanes;          // channels in a vector
   int64_t block_vectors;  // vectors in a block; lanes * vectors divides 64
   int64_t tile_rows;      // rows that are computed together
+  // From rows of bits, `bits_pitch` bytes apart, to those that a plan with
+  // prepared_row_bytes wants, one behind the other. Null: no plan wants it.
+  void (*prepare_rows)(const BgemmPlan& plan, const uint8_t* bits,
+                       int64_t bits_pitch, int64_t rows, uint8_t* prepared);
   void (*run)(const BgemmPlan& plan, const BgemmRows& rows);
 };
 
@@ -115,6 +136,7 @@ struct BgemmSpec {
   Epilogue epilogue;
   bool bits_out;
   int64_t classes = 1;  // of offsets; only class 0 is filled
+  int64_t rows = 1;     // as many as there will be, or a part of them
 };
 
 // Memory for a plan, to be aligned to 64 bytes.
