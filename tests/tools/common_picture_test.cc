@@ -117,6 +117,31 @@ TEST_F(PictureTest, RefusesHugePictures) {
                   path, "16385x16385 is too large");
 }
 
+// stb_image 2.27 would write behind its tables, already when it reads the
+// header.
+TEST_F(PictureTest, RefusesHuffmanTablesThatAreTooLarge) {
+  const std::string good = Jpeg(16, 16, 1, Slope(16, 16, 1));
+  size_t tables = 0;
+  for (size_t at = good.find("\xff\xc4"); at != std::string::npos;
+       at = good.find("\xff\xc4", at + 1)) {
+    std::string bytes = good;
+    // Marker, length, class, then the counts of codes of 1 to 16 bits.
+    bytes[at + 5 + 14] = bytes[at + 5 + 15] = '\xff';
+    const std::string path = Write("x.jpg", bytes);
+    ExpectFileError(ReadPicture(path, 1).status(), StatusCode::kInvalidArgument,
+                    path, "bad Huffman table");
+    // Without any table: the marker becomes that of a comment.
+    bytes = good;
+    bytes[at + 1] = '\xfe';
+    const auto picture = ReadPicture(Write("y.jpg", bytes), 1);
+    if (picture.ok()) {
+      EXPECT_EQ(picture->pixels.size(), 256u);
+    }
+    ++tables;
+  }
+  EXPECT_GT(tables, 0u);
+}
+
 // However a file is cut or damaged, there is a picture or an error; sanitizers
 // watch. A cut PNG has lost pixels and must be an error.
 TEST_F(PictureTest, SurvivesDamage) {

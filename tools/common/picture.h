@@ -3,6 +3,7 @@
 #define BQENGINE_TOOLS_COMMON_PICTURE_H_
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "bqengine/status.h"
@@ -14,6 +15,11 @@ namespace bqengine::tools {
 // or 3 (RGB). Transparency is ignored. kNotFound, kIo, or kInvalidArgument
 // naming the file: no picture, damaged, more than 64 million pixels.
 Result<PixelBatch> ReadPicture(const std::string& path, int64_t channels);
+
+// The same from memory; `name` stands for the path in errors.
+Result<PixelBatch> DecodePicture(const std::string& name,
+                                 std::span<const uint8_t> bytes,
+                                 int64_t channels);
 
 // All pictures at another size: bilinear, averaging when they shrink.
 // kOutOfMemory, or kInvalidArgument for a size below 1 or above 65535.
