@@ -148,7 +148,9 @@ TEST(Text, Wraps) {
 TEST(ProgressBar, WaitsDrawsAndClears) {
   int terminal = -1, other_end = -1;
   const winsize size = {24, 40, 0, 0};
-  ASSERT_EQ(openpty(&terminal, &other_end, nullptr, nullptr, &size), 0);
+  if (openpty(&terminal, &other_end, nullptr, nullptr, &size) != 0) {
+    GTEST_SKIP() << "no pseudo-terminals here (a chroot without /dev/pts?)";
+  }
   ASSERT_EQ(fcntl(terminal, F_SETFL, O_NONBLOCK), 0);
   const int saved = dup(STDERR_FILENO);
   dup2(other_end, STDERR_FILENO);
