@@ -15,25 +15,8 @@ class BinaryGemmTest : public testing::TestWithParam<Target> {};
 
 constexpr uint64_t kSeed = 20250711;
 
-// A matrix product is a convolution of images of one pixel.
 BconvSpec Product(int64_t rows, int64_t k, int64_t out) {
-  const Window window = {.batch = rows,
-                         .in_h = 1,
-                         .in_w = 1,
-                         .out_h = 1,
-                         .out_w = 1,
-                         .kernel_h = 1,
-                         .kernel_w = 1,
-                         .stride_h = 1,
-                         .stride_w = 1,
-                         .dilation_h = 1,
-                         .dilation_w = 1,
-                         .pad_top = 0,
-                         .pad_left = 0};
-  return {.shape = {.window = window,
-                    .in_channels = k,
-                    .out_channels = out,
-                    .groups = 1},
+  return {.shape = GemmAsConv(rows, k, out),
           .format = {},
           .epilogue = {},
           .bits_out = false};

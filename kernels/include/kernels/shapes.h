@@ -45,6 +45,27 @@ struct ConvShape {
   int64_t groups;
 };
 
+// A matrix product [rows, k] x [out, k] as a convolution: each row is an image
+// of one pixel.
+constexpr ConvShape GemmAsConv(int64_t rows, int64_t k, int64_t out) {
+  return {.window = {.batch = rows,
+                     .in_h = 1,
+                     .in_w = 1,
+                     .out_h = 1,
+                     .out_w = 1,
+                     .kernel_h = 1,
+                     .kernel_w = 1,
+                     .stride_h = 1,
+                     .stride_w = 1,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .pad_top = 0,
+                     .pad_left = 0},
+          .in_channels = k,
+          .out_channels = out,
+          .groups = 1};
+}
+
 }  // namespace bqengine::kernels
 
 #endif  // KERNELS_SHAPES_H_
