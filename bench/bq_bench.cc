@@ -84,7 +84,10 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
       MakeBconvPlan(kernels, spec, weight.data(), memory.get());
   const int64_t part_pixels = BconvPartPixels(kernels, plan);
   const AlignedMemory scratch = Allocate(BconvScratchBytes(plan, part_pixels));
-  std::vector<float> y(size_t(spec.bits_out ? 0 : pixels * out));
+  // Aligned, as a session's memory is.
+  const AlignedMemory y_memory =
+      Allocate(spec.bits_out ? 0 : uint64_t(pixels * out) * sizeof(float));
+  float* const y = reinterpret_cast<float*>(y_memory.get());
   std::vector<uint64_t> y_bits(
       size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
   const uint64_t* const inputs[] = {x.data()};
@@ -99,10 +102,10 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
               .first_channel = 0,
               .channels = out};
           RunBconv(kernels, plan, part, inputs,
-                   spec.bits_out ? nullptr : y.data(),
+                   spec.bits_out ? nullptr : y,
                    spec.bits_out ? y_bits.data() : nullptr, scratch.get());
         }
-        benchmark::DoNotOptimize(y.data());
+        benchmark::DoNotOptimize(y);
         benchmark::DoNotOptimize(y_bits.data());
         benchmark::ClobberMemory();
       });

@@ -62,6 +62,11 @@ class TileOutput {
   HWY_INLINE HWY_ATTR void Put(const ForEachRow& for_each_row,
                                uint32_t* HWY_RESTRICT kept) const {
     if constexpr (kForm == TileForm::kFloats) {
+      const float* HWY_RESTRICT mul = plan_.mul + channel_;
+      const float* HWY_RESTRICT add = plan_.add + channel_;
+      const int64_t* HWY_RESTRICT output_rows = rows_.output_rows + first_;
+      float* const block = rows_.y + rows_.y_channel + channel_;
+      const int64_t y_pitch = rows_.y_pitch;
       for_each_row(
           [&](int i, V32 h0, V32 h1, V32 h2, V32 h3) BQE_INLINE_LAMBDA {
             float* HWY_RESTRICT y = Floats(i);
