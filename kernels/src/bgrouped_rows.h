@@ -1,0 +1,63 @@
+// Rows of the image as activation planes (kernels/bgrouped.h), and the memory
+// of a run that holds them.
+#ifndef KERNELS_SRC_BGROUPED_ROWS_H_
+#define KERNELS_SRC_BGROUPED_ROWS_H_
+
+#include <cstdint>
+
+#include "kernels/bgrouped.h"
+#include "memory_layout.h"
+
+namespace bqengine::kernels {
+
+// Whether a group has as many channels in as out, a power of two of at most a
+// word: then its planes can be made of whole words.
+constexpr bool HasWordPlanes(const ConvShape& shape) {
+  const int64_t in = shape.in_channels / shape.groups;
+  return shape.in_channels == shape.out_channels && kWordBits % in == 0;
+}
+
+struct BgroupedScratch {
+  BgroupedScratch(const BgroupedPlan& plan, void* memory) : layout(memory) {
+    const int64_t row_words = plan.phases * plan.phase_words;
+    plane_words = row_words;
+    terms = layout.Take<const uint64_t*>(plan.steps);
+    ring_row = layout.Take<int64_t>(plan.ring_rows);
+    padding = layout.Take<uint64_t>(plan.row_words);
+    ring = layout.Take<uint64_t>(plan.ring_rows * plan.planes * row_words);
+    if (plan.planes > 1 && HasWordPlanes(plan.shape)) {
+      pixels = layout.Take<uint64_t>(row_words);
+    }
+    if (plan.bits_out) {
+      bits = layout.Take<uint64_t>(plan.row_words);
+    } else {
+      counts = layout.Take<uint8_t>(plan.row_words * kWordBits);
+    }
+  }
+
+  uint64_t* Row(const BgroupedPlan& plan, int64_t slot) const {
+    return ring + slot * plan.planes * plane_words;
+  }
+
+  MemoryLayout layout;
+  int64_t plane_words;     // of a row: all phases
+  const uint64_t** terms;  // [steps]: activations of an output row
+  int64_t* ring_row;       // [ring_rows]: which row of the batch it is, or -1
+  uint64_t* padding;       // a row of padding
+  uint64_t* ring;          // [ring_rows][planes][plane_words]
+  uint64_t* pixels = nullptr;  // [plane_words]: a row before it becomes planes
+  uint64_t* bits = nullptr;
+  uint8_t* counts = nullptr;
+};
+
+// The pixels of a row of the image, cut into phases and padded: all that its
+// single plane takes, if HasWordPlanes. Fills what no output reads with
+// nothing.
+void LayOutPixels(const BgroupedPlan& plan, const uint64_t* row, uint64_t* to);
+
+// All planes of a row, whatever the sizes of its groups.
+void SpreadPixels(const BgroupedPlan& plan, const uint64_t* row, uint64_t* to);
+
+}  // namespace bqengine::kernels
+
+#endif  // KERNELS_SRC_BGROUPED_ROWS_H_
