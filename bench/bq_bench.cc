@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/bconv.h"
+#include "kernels/bgrouped.h"
 #include "kernels/targets.h"
 #include "measure.h"
 #include "roofs.h"
@@ -91,7 +92,7 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
 
   MeasureAgainstRoofs(
       state, *GetRoofs(target), double(pixels) * double(out * taps * in),
-      int64_t((x.size() + weight.size()) * sizeof(uint64_t)), [&] {
+      {.read = int64_t((x.size() + weight.size()) * sizeof(uint64_t))}, [&] {
         for (int64_t first = 0; first < pixels; first += part_pixels) {
           const BconvPart part = {
               .first_pixel = first,
@@ -108,6 +109,51 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
       });
 }
 
+// The same for narrow groups, which have kernels and a roof of their own. What
+// is written counts, too: there are few multiply-adds for each output.
+void MeasureGrouped(benchmark::State& state, BconvSpec spec, Target target) {
+  std::mt19937_64 random(20261123);
+  const kernels::Window& w = spec.shape.window;
+  const int64_t in = spec.shape.in_channels, out = spec.shape.out_channels;
+  const int64_t pixels = w.batch * w.out_h * w.out_w;
+  const int64_t taps = w.kernel_h * w.kernel_w;
+  const int64_t group_in = in / spec.shape.groups;
+  const std::vector<uint64_t> x =
+      RandomRows(random, w.batch * w.in_h * w.in_w, in);
+  const std::vector<uint64_t> weight = RandomRows(random, out * taps, group_in);
+  const std::vector<float> mul = RandomFloats(random, out);
+  const std::vector<float> add = RandomFloats(random, out);
+  spec.epilogue.mul = mul.data();
+  spec.epilogue.mul_stride = 1;
+  spec.epilogue.add = add.data();
+  spec.epilogue.add_stride = 1;
+
+  const kernels::BgroupedKernels& kernels =
+      *kernels::GetBgroupedKernels(target);
+  const AlignedMemory memory = Allocate(BgroupedPlanBytes(kernels, spec));
+  const kernels::BgroupedPlan plan =
+      MakeBgroupedPlan(kernels, spec, weight.data(), memory.get());
+  const AlignedMemory scratch = Allocate(BgroupedScratchBytes(plan));
+  std::vector<float> y(size_t(spec.bits_out ? 0 : pixels * out));
+  std::vector<uint64_t> y_bits(
+      size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
+
+  const Traffic traffic = {
+      .read = int64_t(x.size() * sizeof(uint64_t)) + out * taps * group_in / 8,
+      .write =
+          int64_t(y.size() * sizeof(float) + y_bits.size() * sizeof(uint64_t))};
+  MeasureAgainstRoofs(
+      state, *GetPlaneRoofs(target),
+      double(pixels) * double(out * taps * group_in), traffic, [&] {
+        kernels.run(plan, 0, w.batch * w.out_h, x.data(),
+                    spec.bits_out ? nullptr : y.data(),
+                    spec.bits_out ? y_bits.data() : nullptr, scratch.get());
+        benchmark::DoNotOptimize(y.data());
+        benchmark::DoNotOptimize(y_bits.data());
+        benchmark::ClobberMemory();
+      });
+}
+
 void RegisterAll(const std::vector<BenchmarkShape>& shapes) {
   for (const BenchmarkShape& shape : shapes) {
     for (Target target : kernels::CompiledTargets()) {
@@ -115,7 +161,8 @@ void RegisterAll(const std::vector<BenchmarkShape>& shapes) {
       const std::string name = shape.name + "/" + kernels::TargetName(target);
       benchmark::RegisterBenchmark(name.c_str(), [spec = shape.spec, target](
                                                      benchmark::State& state) {
-        Measure(state, spec, target);
+        const auto measure = UsesBgrouped(spec) ? MeasureGrouped : Measure;
+        measure(state, spec, target);
       })->Unit(benchmark::kMicrosecond);
     }
   }
