@@ -134,22 +134,23 @@ void MeasureGrouped(benchmark::State& state, BconvSpec spec, Target target) {
   const kernels::BgroupedPlan plan =
       MakeBgroupedPlan(kernels, spec, weight.data(), memory.get());
   const AlignedMemory scratch = Allocate(BgroupedScratchBytes(plan));
-  std::vector<float> y(size_t(spec.bits_out ? 0 : pixels * out));
-  std::vector<uint64_t> y_bits(
-      size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
+  const int64_t y_bytes =
+      spec.bits_out ? pixels * WordsFor(out) * int64_t{sizeof(uint64_t)}
+                    : pixels * out * int64_t{sizeof(float)};
+  const AlignedMemory y = Allocate(uint64_t(y_bytes));
 
   const Traffic traffic = {
       .read = int64_t(x.size() * sizeof(uint64_t)) + out * taps * group_in / 8,
-      .write =
-          int64_t(y.size() * sizeof(float) + y_bits.size() * sizeof(uint64_t))};
+      .write = y_bytes};
   MeasureAgainstRoofs(
       state, *GetPlaneRoofs(target),
       double(pixels) * double(out * taps * group_in), traffic, [&] {
+        void* const to = y.get();
         kernels.run(plan, 0, w.batch * w.out_h, x.data(),
-                    spec.bits_out ? nullptr : y.data(),
-                    spec.bits_out ? y_bits.data() : nullptr, scratch.get());
-        benchmark::DoNotOptimize(y.data());
-        benchmark::DoNotOptimize(y_bits.data());
+                    spec.bits_out ? nullptr : static_cast<float*>(to),
+                    spec.bits_out ? static_cast<uint64_t*>(to) : nullptr,
+                    scratch.get());
+        benchmark::DoNotOptimize(to);
         benchmark::ClobberMemory();
       });
 }

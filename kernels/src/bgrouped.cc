@@ -78,9 +78,7 @@ HWY_ATTR void FindTerms(const BgroupedPlan& plan,
     }
     const uint64_t* const row = PlanesOfRow(plan, scratch, image, ih, x);
     for (int64_t kw = 0; kw < w.kernel_w; ++kw) {
-      const int64_t column = kw * w.dilation_w;
-      const uint64_t* first = row + column % w.stride_w * plan.phase_words +
-                              column / w.stride_w * plan.pixel_words;
+      const uint64_t* first = row + plan.column_at[kw];
       for (int64_t i = 0; i < plan.planes; ++i) {
         *term++ = first + i * scratch.plane_words;
       }
@@ -88,128 +86,157 @@ HWY_ATTR void FindTerms(const BgroupedPlan& plan,
   }
 }
 
-// Calls output(counter, at) for each vector of an output row, `at` its first
-// word.
-template <bool kAnd, int kPlanes, class Output>
-HWY_INLINE HWY_ATTR void CountRow(const BgroupedPlan& plan,
-                                  const uint64_t* const* terms,
-                                  const Output& output) {
+// Counts a vector of outputs. `weights`: those of the vector, for all terms.
+template <bool kAnd, int kPlanes>
+HWY_INLINE HWY_ATTR PlaneCounter<kPlanes> Count(const uint64_t* const* terms,
+                                                int64_t count, int64_t at,
+                                                const uint64_t* weights) {
   const D64 d;
-  const int64_t row_words = plan.row_words, pitch = plan.weight_pitch;
-  const int64_t steps = plan.steps;
-  const uint64_t* const weights = plan.weights;
-  int64_t weight_at = 0;
-  for (int64_t at = 0; at < row_words; at += kVectorWords) {
-    const uint64_t* const w = weights + weight_at;
-    PlaneCounter<kPlanes> counter;
-    counter.AddAll(steps, [&](int64_t i) HWY_ATTR {
-      const V64 a = hn::LoadU(d, terms[i] + at);
-      const V64 b = hn::Load(d, w + i * pitch);
-      return kAnd ? hn::And(a, b) : hn::Xor(a, b);
-    });
-    output(counter, at);
-    weight_at += kVectorWords;
-    if (weight_at == pitch) weight_at = 0;
-  }
+  PlaneCounter<kPlanes> counter;
+  counter.AddAll(count, [&]() HWY_ATTR {
+    const V64 a = hn::LoadU(d, *terms++ + at);
+    const V64 w = hn::Load(d, weights);
+    weights += kVectorWords;
+    return kAnd ? hn::And(a, w) : hn::Xor(a, w);
+  });
+  return counter;
 }
 
 template <bool kAnd, int kPlanes>
 HWY_ATTR void RunBits(const BgroupedPlan& plan, const BgroupedScratch& scratch,
                       int64_t row_class, uint64_t* y) {
   const D64 d;
-  const int64_t row_words = plan.row_words;
+  const int64_t row_words = plan.row_words, steps = plan.steps;
+  const int64_t period = plan.weight_period;
+  const uint64_t* const* const terms = scratch.terms;
+  const uint64_t* const weights = plan.weights;
   const uint64_t* const last = plan.last + row_class * row_words;
   const int64_t bounds_at = row_class * kPlanes * row_words;
+  const uint64_t* const first = plan.first + bounds_at;
+  const uint64_t* const second =
+      plan.second == nullptr ? nullptr : plan.second + bounds_at;
   uint64_t* const bits = scratch.bits;
-  CountRow<kAnd, kPlanes>(
-      plan, scratch.terms,
-      [&](const PlaneCounter<kPlanes>& counter, int64_t at) HWY_ATTR {
-        const uint64_t* first = plan.first + bounds_at + at;
-        V64 bit =
-            hn::Xor(hn::Load(d, last + at), counter.Below(first, row_words));
-        if (plan.second != nullptr) {
-          const uint64_t* second = plan.second + bounds_at + at;
-          bit = hn::Xor(bit, counter.Below(second, row_words));
-        }
-        hn::Store(bit, d, bits + at);
-      });
-  const int64_t words = WordsFor(plan.shape.out_channels);
-  for (int64_t ow = 0; ow < plan.shape.window.out_w; ++ow) {
-    const uint64_t* from = bits + ow * plan.pixel_words;
-    for (int64_t i = 0; i < words; ++i) *y++ = from[i];
+  int64_t weight_at = 0;
+  for (int64_t at = 0; at < row_words; at += kVectorWords) {
+    const auto counter =
+        Count<kAnd, kPlanes>(terms, steps, at, weights + weight_at * steps);
+    weight_at += kVectorWords;
+    if (weight_at == period) weight_at = 0;
+    V64 bit =
+        hn::Xor(hn::Load(d, last + at), counter.Below(first + at, row_words));
+    if (second != nullptr) {
+      bit = hn::Xor(bit, counter.Below(second + at, row_words));
+    }
+    hn::Store(bit, d, bits + at);
   }
+  CopyPixels(bits, plan.pixel_words, WordsFor(plan.shape.out_channels),
+             plan.shape.window.out_w, y);
 }
 
 // From the counts of a pixel to its floats. acc = offset + factor * count is
 // exact however it is computed; the rest rounds each operation by itself.
 class PixelOutput {
  public:
-  PixelOutput(const BgroupedPlan& plan, const float* offsets)
-      : offsets_(offsets),
-        mul_(plan.mul),
+  explicit PixelOutput(const BgroupedPlan& plan)
+      : mul_(plan.mul),
         add_(plan.add),
-        factor_(plan.factor) {}
+        factor_(plan.factor),
+        channels_(plan.shape.out_channels) {}
 
-  // 16 channels from `channel` on.
-  HWY_INLINE HWY_ATTR void Finish(const uint8_t* counts, int64_t channel,
+  // `counts`: of the vector that the pixel begins in, and those behind it;
+  // `word`: where it begins.
+  HWY_INLINE HWY_ATTR void Finish(const uint8_t* counts, uint64_t word,
+                                  const float* offsets,
                                   float* HWY_RESTRICT y) const {
-    const DF d;
-    const hn::Rebind<int32_t, DF> di;
-    const hn::Rebind<uint8_t, DF> d8;
-    HWY_UNROLL(4)
-    for (int at = 0; at < 16; at += int(HWY_LANES(float))) {
-      const auto count =
-          hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, counts + at)));
-      const auto acc = hn::MulAdd(count, hn::Set(d, factor_),
-                                  hn::LoadU(d, offsets_ + channel + at));
-      const auto scaled = hn::Mul(acc, hn::LoadU(d, mul_ + channel + at));
-      hn::StoreU(hn::Add(scaled, hn::LoadU(d, add_ + channel + at)), d, y + at);
+    int64_t channel = 0;
+    for (; channel < channels_; channel += kWordBits, ++word) {
+      const uint8_t* of_word = counts +
+                               word / kVectorWords * kVectorWords * kWordBits +
+                               ByteChunk(word % kVectorWords);
+      FinishWord(of_word, offsets, channel, y);
     }
   }
 
  private:
   using DF = hn::ScalableTag<float>;
-  const float *offsets_, *mul_, *add_;
-  float factor_;
-};
+  static constexpr int64_t kChunk = 16;
 
-HWY_ATTR void FinishFloats(const BgroupedPlan& plan,
-                           const BgroupedScratch& scratch, int64_t row_class,
-                           float* y) {
-  const int64_t channels = plan.shape.out_channels;
-  for (int64_t ow = 0; ow < plan.shape.window.out_w; ++ow, y += channels) {
-    const int64_t of_class =
-        row_class * plan.column_classes + plan.column_class[ow];
-    const PixelOutput output(plan,
-                             plan.offsets + of_class * plan.channel_pitch);
-    int64_t channel = 0;
-    for (int64_t word = ow * plan.pixel_words; channel < channels; ++word) {
-      const uint8_t* counts = scratch.counts +
-                              word / kVectorWords * kVectorWords * kWordBits +
-                              ByteChunk(word % kVectorWords);
-      const int64_t end = std::min(channel + kWordBits, channels);
-      for (; channel + 16 <= end; channel += 16, counts += kChunkPitch) {
-        output.Finish(counts, channel, y + channel);
+  HWY_INLINE HWY_ATTR void FinishWord(const uint8_t* counts,
+                                      const float* offsets, int64_t channel,
+                                      float* HWY_RESTRICT y) const {
+    const int64_t left = channels_ - channel;
+    if (left >= kWordBits) {
+      HWY_UNROLL(4)
+      for (int q = 0; q < kWordBits / kChunk; ++q) {
+        FinishChunk(counts + q * kChunkPitch, offsets, channel + q * kChunk,
+                    y + channel + q * kChunk);
       }
-      if (channel == end) continue;
-      float lanes[16];
-      output.Finish(counts, channel, lanes);
-      std::memcpy(y + channel, lanes, size_t(end - channel) * sizeof(float));
-      channel = end;
+      return;
+    }
+    int64_t done = 0;
+    for (; done + kChunk <= left; done += kChunk, counts += kChunkPitch) {
+      FinishChunk(counts, offsets, channel + done, y + channel + done);
+    }
+    if (done == left) return;
+    float lanes[kChunk];
+    FinishChunk(counts, offsets, channel + done, lanes);
+    std::memcpy(y + channel + done, lanes, size_t(left - done) * sizeof(float));
+  }
+
+  // The 16 channels from `channel` on.
+  HWY_INLINE HWY_ATTR void FinishChunk(const uint8_t* counts,
+                                       const float* offsets, int64_t channel,
+                                       float* HWY_RESTRICT y) const {
+    const DF d;
+    const hn::Rebind<int32_t, DF> di;
+    const hn::Rebind<uint8_t, DF> d8;
+    HWY_UNROLL(4)
+    for (int at = 0; at < kChunk; at += int(HWY_LANES(float))) {
+      const int64_t o = channel + at;
+      const auto count =
+          hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, counts + at)));
+      const auto acc =
+          hn::MulAdd(count, hn::Set(d, factor_), hn::LoadU(d, offsets + o));
+      const auto scaled = hn::Mul(acc, hn::LoadU(d, mul_ + o));
+      hn::StoreU(hn::Add(scaled, hn::LoadU(d, add_ + o)), d, y + at);
     }
   }
-}
 
+  const float *mul_, *add_;
+  float factor_;
+  int64_t channels_;
+};
+
+// Counts as many vectors as hold whole pixels, and finishes these: stores of
+// one count are on their way to cache while the next is computed.
 template <bool kAnd, int kPlanes>
 HWY_ATTR void RunFloats(const BgroupedPlan& plan,
                         const BgroupedScratch& scratch, int64_t row_class,
                         float* y) {
+  const PixelOutput output(plan);
+  const int64_t steps = plan.steps, channels = plan.shape.out_channels;
+  const int64_t period = plan.weight_period, out_w = plan.shape.window.out_w;
+  const int64_t pixel_words = plan.pixel_words, pitch = plan.channel_pitch;
+  const uint64_t* const* const terms = scratch.terms;
+  const uint64_t* const weights = plan.weights;
+  const int32_t* const column_class = plan.column_class;
+  const float* const offsets =
+      plan.offsets + row_class * plan.column_classes * pitch;
   uint8_t* const counts = scratch.counts;
-  CountRow<kAnd, kPlanes>(
-      plan, scratch.terms,
-      [&](const PlaneCounter<kPlanes>& counter, int64_t at)
-          HWY_ATTR { StoreBytes(counter, counts + at * kWordBits); });
-  FinishFloats(plan, scratch, row_class, y);
+  int64_t ow = 0;
+  for (int64_t at = 0; ow < out_w; at += period) {
+    for (int64_t word = 0; word < period; word += kVectorWords) {
+      StoreBytes(
+          Count<kAnd, kPlanes>(terms, steps, at + word, weights + word * steps),
+          counts + word * kWordBits);
+    }
+    for (int64_t word = 0; word < period && ow < out_w; word += pixel_words) {
+      output.Finish(counts, uint64_t(word), offsets + column_class[ow] * pitch,
+                    y);
+      y += channels;
+      ++ow;
+    }
+  }
 }
 
 template <bool kAnd, int kPlanes>

@@ -122,6 +122,7 @@ Bounds FindBounds(const AccumulatorRange& range, int64_t offset, int factor,
 
 struct Arrays {
   uint64_t* weights;
+  int64_t* column_at;
   int32_t* row_class;
   int32_t* column_class;
   float* offsets = nullptr;
@@ -137,7 +138,8 @@ Arrays TakeArrays(const BconvSpec& spec, const BgroupedPlan& plan,
   const Window& w = spec.shape.window;
   const int64_t row_classes = CountClasses(spec, RowAxis(w));
   Arrays arrays;
-  arrays.weights = memory.Take<uint64_t>(plan.steps * plan.weight_pitch);
+  arrays.weights = memory.Take<uint64_t>(plan.steps * plan.weight_period);
+  arrays.column_at = memory.Take<int64_t>(w.kernel_w);
   arrays.row_class = memory.Take<int32_t>(w.out_h);
   arrays.column_class = memory.Take<int32_t>(w.out_w);
   if (spec.bits_out) {
@@ -172,7 +174,7 @@ BgroupedPlan PlanNumbers(const BgroupedKernels& kernels,
   // Vectors begin at a pixel, or pixels at vectors.
   plan.pixel_words = words < vector ? int64_t(std::bit_ceil(uint64_t(words)))
                                     : RoundUp(words, vector);
-  plan.weight_pitch = std::max(plan.pixel_words, vector);
+  plan.weight_period = std::max(plan.pixel_words, vector);
   plan.row_words = RoundUp(w.out_w * plan.pixel_words, vector);
   plan.phases = std::min(w.stride_w, last_column + 1);
   plan.phase_words = RoundUp(
@@ -192,17 +194,26 @@ void FillClasses(const BconvSpec& spec, const Axis& axis, int32_t* classes) {
   }
 }
 
-void PackWeights(const BgroupedPlan& plan, const uint64_t* weight,
-                 uint64_t* packed) {
-  const int64_t taps = plan.steps / plan.planes;
+void FillColumns(const BgroupedPlan& plan, int64_t* column_at) {
+  const Window& w = plan.shape.window;
+  for (int64_t kw = 0; kw < w.kernel_w; ++kw) {
+    const int64_t column = kw * w.dilation_w;
+    column_at[kw] = column % w.stride_w * plan.phase_words +
+                    column / w.stride_w * plan.pixel_words;
+  }
+}
+
+void PackWeights(const BgroupedPlan& plan, int64_t vector,
+                 const uint64_t* weight, uint64_t* packed) {
   for (int64_t o = 0; o < plan.shape.out_channels; ++o) {
     const Filter filter(plan.shape, weight, o);
-    for (int64_t step = 0; step < taps * plan.planes; ++step) {
+    for (int64_t step = 0; step < plan.steps; ++step) {
       const uint64_t bit =
           filter.Bits(step / plan.planes) >> step % plan.planes & 1;
-      uint64_t* to = packed + step * plan.weight_pitch + o / kWordBits;
-      for (int64_t i = 0; i < plan.weight_pitch; i += plan.pixel_words) {
-        to[i] |= bit << o % kWordBits;
+      for (int64_t word = o / kWordBits; word < plan.weight_period;
+           word += plan.pixel_words) {
+        const int64_t at = word / vector * plan.steps + step;
+        packed[at * vector + word % vector] |= bit << o % kWordBits;
       }
     }
   }
@@ -313,7 +324,8 @@ BgroupedPlan MakeBgroupedPlan(const BgroupedKernels& kernels,
   std::fill_n(static_cast<std::byte*>(memory), layout.used(), std::byte{0});
   FillClasses(spec, RowAxis(spec.shape.window), arrays.row_class);
   FillClasses(spec, ColumnAxis(spec.shape.window), arrays.column_class);
-  PackWeights(plan, weight, arrays.weights);
+  FillColumns(plan, arrays.column_at);
+  PackWeights(plan, kernels.vector_words, weight, arrays.weights);
   bool two_bounds = false;
   if (spec.bits_out) {
     two_bounds = FillBounds(spec, plan, weight, arrays);
@@ -321,6 +333,7 @@ BgroupedPlan MakeBgroupedPlan(const BgroupedKernels& kernels,
     FillFloats(spec, plan, weight, arrays);
   }
   plan.weights = arrays.weights;
+  plan.column_at = arrays.column_at;
   plan.row_class = arrays.row_class;
   plan.column_class = arrays.column_class;
   plan.offsets = arrays.offsets;

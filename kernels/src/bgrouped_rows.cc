@@ -2,27 +2,30 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+
+#include "window_taps.h"
 
 namespace bqengine::kernels {
 namespace {
 
-// Calls body(in, at) for the pixels of a row in all phases: `in` is the column
-// of the image, -1 on padding, `at` where the pixel goes in a plane.
-template <class Body>
-void ForEachPixel(const BgroupedPlan& plan, const Body& body) {
-  const Window& w = plan.shape.window;
-  const int64_t columns =
-      w.out_w + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
-  for (int64_t phase = 0; phase < plan.phases; ++phase) {
-    int64_t at = phase * plan.phase_words;
-    int64_t in = phase - w.pad_left;
-    for (int64_t i = 0; i < columns; ++i) {
-      body(in >= 0 && in < w.in_w ? in : -1, at);
-      at += plan.pixel_words;
-      in += w.stride_w;
-    }
+// The pixels of one phase of a row: padding, then pixels of the image from
+// column `in` on, `stride` columns apart, then padding.
+struct Phase {
+  int64_t before, inside, behind;
+  int64_t in;
+
+  Phase(const Window& w, int64_t phase) {
+    const int64_t columns =
+        w.out_w + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
+    const TapRange range =
+        InsideTaps(phase - w.pad_left, w.stride_w, columns, w.in_w);
+    before = range.begin;
+    inside = range.count();
+    behind = columns - range.end;
+    in = phase - w.pad_left + range.begin * w.stride_w;
   }
-}
+};
 
 // The `count` (1 to 64) bits of a pixel from bit `begin` on.
 uint64_t CutBits(const uint64_t* pixel, int64_t begin, int64_t count) {
@@ -59,31 +62,49 @@ void SpreadPixel(const BgroupedPlan& plan, const uint64_t* pixel,
 }  // namespace
 
 void LayOutPixels(const BgroupedPlan& plan, const uint64_t* row, uint64_t* to) {
+  const Window& w = plan.shape.window;
   const int64_t words = WordsFor(plan.shape.in_channels);
+  const int64_t pitch = plan.pixel_words, step = w.stride_w * words;
   const uint64_t padding = plan.pad_ones ? ~uint64_t{0} : 0;
-  ForEachPixel(plan, [&](int64_t in, int64_t at) {
-    if (in < 0) {
-      std::fill_n(to + at, plan.pixel_words, padding);
-      return;
+  for (int64_t i = 0; i < plan.phases; ++i, to += plan.phase_words) {
+    const Phase phase(w, i);
+    uint64_t* at = std::fill_n(to, phase.before * pitch, padding);
+    const uint64_t* from = row + phase.in * words;
+    if (step == pitch) {
+      std::memcpy(at, from, size_t(phase.inside * pitch) * sizeof(uint64_t));
+      at += phase.inside * pitch;
+    } else {
+      for (int64_t n = phase.inside; n > 0; --n, from += step) {
+        for (int64_t j = 0; j < words; ++j) at[j] = from[j];
+        for (int64_t j = words; j < pitch; ++j) at[j] = 0;
+        at += pitch;
+      }
     }
-    for (int64_t i = 0; i < words; ++i) to[at + i] = row[in * words + i];
-    for (int64_t i = words; i < plan.pixel_words; ++i) to[at + i] = 0;
-  });
+    std::fill_n(at, phase.behind * pitch, padding);
+  }
 }
 
 void SpreadPixels(const BgroupedPlan& plan, const uint64_t* row, uint64_t* to) {
+  const Window& w = plan.shape.window;
   const int64_t words = WordsFor(plan.shape.in_channels);
+  const int64_t pitch = plan.pixel_words;
   const int64_t plane_words = plan.phases * plan.phase_words;
   const uint64_t padding = plan.pad_ones ? ~uint64_t{0} : 0;
-  ForEachPixel(plan, [&](int64_t in, int64_t at) {
-    if (in >= 0) {
-      SpreadPixel(plan, row + in * words, plane_words, to + at);
-      return;
+  const auto pad = [&](int64_t pixels, uint64_t* at) {
+    for (int64_t i = 0; i < plan.planes; ++i, at += plane_words) {
+      std::fill_n(at, pixels * pitch, padding);
     }
-    for (int64_t i = 0; i < plan.planes; ++i) {
-      std::fill_n(to + i * plane_words + at, plan.pixel_words, padding);
+  };
+  for (int64_t i = 0; i < plan.phases; ++i, to += plan.phase_words) {
+    const Phase phase(w, i);
+    pad(phase.before, to);
+    uint64_t* at = to + phase.before * pitch;
+    for (int64_t n = 0; n < phase.inside; ++n, at += pitch) {
+      const int64_t in = phase.in + n * w.stride_w;
+      SpreadPixel(plan, row + in * words, plane_words, at);
     }
-  });
+    pad(phase.behind, at);
+  }
 }
 
 }  // namespace bqengine::kernels

@@ -4,6 +4,7 @@
 #define KERNELS_SRC_BGROUPED_ROWS_H_
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/bgrouped.h"
 #include "memory_layout.h"
@@ -31,7 +32,7 @@ struct BgroupedScratch {
     if (plan.bits_out) {
       bits = layout.Take<uint64_t>(plan.row_words);
     } else {
-      counts = layout.Take<uint8_t>(plan.row_words * kWordBits);
+      counts = layout.Take<uint8_t>(plan.weight_period * kWordBits);
     }
   }
 
@@ -46,14 +47,27 @@ struct BgroupedScratch {
   uint64_t* padding;       // a row of padding
   uint64_t* ring;          // [ring_rows][planes][plane_words]
   uint64_t* pixels = nullptr;  // [plane_words]: a row before it becomes planes
-  uint64_t* bits = nullptr;
-  uint8_t* counts = nullptr;
+  uint64_t* bits = nullptr;    // [row_words]: an output row
+  uint8_t* counts = nullptr;   // [weight_period][64]: of a few pixels
 };
 
 // The pixels of a row of the image, cut into phases and padded: all that its
 // single plane takes, if HasWordPlanes. Fills what no output reads with
 // nothing.
 void LayOutPixels(const BgroupedPlan& plan, const uint64_t* row, uint64_t* to);
+
+// `pixels` of `words` words, from where they are `pitch` words apart, to where
+// they follow each other.
+inline void CopyPixels(const uint64_t* from, int64_t pitch, int64_t words,
+                       int64_t pixels, uint64_t* to) {
+  if (pitch == words) {
+    std::memcpy(to, from, size_t(words * pixels) * sizeof(uint64_t));
+    return;
+  }
+  for (; pixels > 0; --pixels, from += pitch) {
+    for (int64_t i = 0; i < words; ++i) *to++ = from[i];
+  }
+}
 
 // All planes of a row, whatever the sizes of its groups.
 void SpreadPixels(const BgroupedPlan& plan, const uint64_t* row, uint64_t* to);

@@ -36,9 +36,15 @@ HWY_INLINE HWY_ATTR V64 Select(V64 mask, V64 yes, V64 no) {
 
 // sum += a + b; returns the carry.
 HWY_INLINE HWY_ATTR V64 FullAdd(V64& sum, V64 a, V64 b) {
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  // The majority of three, for which Highway has no name.
+  const V64 carry{_mm512_ternarylogic_epi64(sum.raw, a.raw, b.raw, 0xE8)};
+  sum = hn::Xor3(sum, a, b);
+#else
   const V64 differ = hn::Xor(sum, a);
-  const V64 carry = Select(differ, b, a);
+  const V64 carry = Select(differ, b, sum);
   sum = hn::Xor(differ, b);
+#endif
   return carry;
 }
 
@@ -63,23 +69,18 @@ struct PlaneCounter {
     }
   }
 
-  // Adds term(0) .. term(count - 1). The few before the eights go first, for
-  // planes that are still zero need no adder.
-  template <class Term>
-  HWY_INLINE HWY_ATTR void AddAll(int64_t count, const Term& term) {
-    int64_t i = 0;
-    if (count % 2 == 1) planes[0] = term(i++);
-    for (; (count - i) % 8 != 0; i += 2) {
-      Ripple<1>(FullAdd(planes[0], term(i), term(i + 1)));
+  // Adds `count` terms, each of which next() returns. The few before the eights
+  // go first, for planes that are still zero need no adder.
+  template <class Next>
+  HWY_INLINE HWY_ATTR void AddAll(int64_t count, Next&& next) {
+    if (count % 2 == 1) planes[0] = next();
+    for (int64_t pairs = count % 8 / 2; pairs > 0; --pairs) {
+      Ripple<1>(AddTwo(next));
     }
-    for (; i < count; i += 8) {
-      const V64 two0 = FullAdd(planes[0], term(i), term(i + 1));
-      const V64 two1 = FullAdd(planes[0], term(i + 2), term(i + 3));
-      const V64 four0 = FullAdd(planes[1], two0, two1);
-      const V64 two2 = FullAdd(planes[0], term(i + 4), term(i + 5));
-      const V64 two3 = FullAdd(planes[0], term(i + 6), term(i + 7));
-      const V64 four1 = FullAdd(planes[1], two2, two3);
-      Ripple<3>(FullAdd(planes[2], four0, four1));
+    if (count % 16 >= 8) Ripple<3>(AddEight(next));
+    for (int64_t sixteens = count / 16; sixteens > 0; --sixteens) {
+      const V64 eight = AddEight(next);
+      Ripple<4>(FullAdd(planes[3], eight, AddEight(next)));
     }
   }
 
@@ -93,6 +94,23 @@ struct PlaneCounter {
       below = Select(hn::Xor(planes[p], bound), bound, below);
     }
     return below;
+  }
+
+ private:
+  template <class Next>
+  HWY_INLINE HWY_ATTR V64 AddTwo(Next& next) {
+    const V64 a = next();
+    return FullAdd(planes[0], a, next());
+  }
+  template <class Next>
+  HWY_INLINE HWY_ATTR V64 AddFour(Next& next) {
+    const V64 two = AddTwo(next);
+    return FullAdd(planes[1], two, AddTwo(next));
+  }
+  template <class Next>
+  HWY_INLINE HWY_ATTR V64 AddEight(Next& next) {
+    const V64 four = AddFour(next);
+    return FullAdd(planes[2], four, AddFour(next));
   }
 };
 

@@ -56,10 +56,13 @@ struct BgroupedPlan {
   // reads neighbours.
   int64_t phases;
   int64_t phase_words;
-  int64_t ring_rows;  // rows of the image that one output row spans
+  const int64_t* column_at;  // [kernel_w]: first word read for a tap
+  int64_t ring_rows;         // rows of the image that one output row spans
 
-  const uint64_t* weights;  // [steps][weight_pitch], repeated for each pixel
-  int64_t weight_pitch;     // words
+  // [weight_period / vector][steps][vector]: of a pixel, repeated until vectors
+  // are full.
+  const uint64_t* weights;
+  int64_t weight_period;  // words
 
   // Of each row and column of the output.
   const int32_t* row_class;
