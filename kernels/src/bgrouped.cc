@@ -133,8 +133,26 @@ HWY_ATTR void RunBits(const BgroupedPlan& plan, const BgroupedScratch& scratch,
              plan.shape.window.out_w, y);
 }
 
-// From the counts of a pixel to its floats. acc = offset + factor * count is
-// exact however it is computed; the rest rounds each operation by itself.
+// Channels that are finished at once: StoreBytes keeps as many together.
+constexpr int64_t kChunk = 16;
+
+// Where the chunks of each pixel are in scratch.counts, one after the other.
+HWY_ATTR void FindChunks(const BgroupedPlan& plan,
+                         const BgroupedScratch& scratch) {
+  int32_t* to = scratch.chunk_at;
+  for (int64_t pixel = 0; pixel < plan.weight_period;
+       pixel += plan.pixel_words) {
+    for (int64_t o = 0; o < plan.shape.out_channels; o += kChunk) {
+      const int64_t word = pixel + o / kWordBits;
+      *to++ = int32_t(word / kVectorWords * kVectorWords * kWordBits +
+                      ByteChunk(word % kVectorWords) +
+                      o % kWordBits / kChunk * kChunkPitch);
+    }
+  }
+}
+
+// From counts to floats. acc = offset + factor * count is exact however it is
+// computed; the rest rounds each operation by itself.
 class PixelOutput {
  public:
   explicit PixelOutput(const BgroupedPlan& plan)
@@ -143,62 +161,53 @@ class PixelOutput {
         factor_(plan.factor),
         channels_(plan.shape.out_channels) {}
 
-  // `counts`: of the vector that the pixel begins in, and those behind it;
-  // `word`: where it begins.
-  HWY_INLINE HWY_ATTR void Finish(const uint8_t* counts, uint64_t word,
-                                  const float* offsets,
+  // Neighbouring pixels of one class, which share the loads of constants.
+  template <int kPixels>
+  HWY_INLINE HWY_ATTR void Finish(const uint8_t* counts,
+                                  const int32_t* chunk_at, const float* offsets,
                                   float* HWY_RESTRICT y) const {
-    int64_t channel = 0;
-    for (; channel < channels_; channel += kWordBits, ++word) {
-      const uint8_t* of_word = counts +
-                               word / kVectorWords * kVectorWords * kWordBits +
-                               ByteChunk(word % kVectorWords);
-      FinishWord(of_word, offsets, channel, y);
+    const int64_t chunks = (channels_ + kChunk - 1) / kChunk;
+    int64_t o = 0;
+    for (; o + kChunk <= channels_; o += kChunk) {
+      FinishChunk<kPixels>(counts, chunk_at++, chunks, offsets, o, y + o,
+                           channels_);
+    }
+    if (o == channels_) return;
+    float lanes[kPixels * kChunk];
+    FinishChunk<kPixels>(counts, chunk_at, chunks, offsets, o, lanes, kChunk);
+    for (int i = 0; i < kPixels; ++i) {
+      std::memcpy(y + i * channels_ + o, lanes + i * kChunk,
+                  size_t(channels_ - o) * sizeof(float));
     }
   }
 
  private:
   using DF = hn::ScalableTag<float>;
-  static constexpr int64_t kChunk = 16;
 
-  HWY_INLINE HWY_ATTR void FinishWord(const uint8_t* counts,
-                                      const float* offsets, int64_t channel,
-                                      float* HWY_RESTRICT y) const {
-    const int64_t left = channels_ - channel;
-    if (left >= kWordBits) {
-      HWY_UNROLL(4)
-      for (int q = 0; q < kWordBits / kChunk; ++q) {
-        FinishChunk(counts + q * kChunkPitch, offsets, channel + q * kChunk,
-                    y + channel + q * kChunk);
-      }
-      return;
-    }
-    int64_t done = 0;
-    for (; done + kChunk <= left; done += kChunk, counts += kChunkPitch) {
-      FinishChunk(counts, offsets, channel + done, y + channel + done);
-    }
-    if (done == left) return;
-    float lanes[kChunk];
-    FinishChunk(counts, offsets, channel + done, lanes);
-    std::memcpy(y + channel + done, lanes, size_t(left - done) * sizeof(float));
-  }
-
-  // The 16 channels from `channel` on.
+  // The channels from `channel` on.
+  template <int kPixels>
   HWY_INLINE HWY_ATTR void FinishChunk(const uint8_t* counts,
+                                       const int32_t* chunk_at, int64_t chunks,
                                        const float* offsets, int64_t channel,
-                                       float* HWY_RESTRICT y) const {
+                                       float* HWY_RESTRICT y,
+                                       int64_t y_pitch) const {
     const DF d;
     const hn::Rebind<int32_t, DF> di;
     const hn::Rebind<uint8_t, DF> d8;
+    const uint8_t* from[kPixels];
+    for (int i = 0; i < kPixels; ++i) from[i] = counts + chunk_at[i * chunks];
     HWY_UNROLL(4)
     for (int at = 0; at < kChunk; at += int(HWY_LANES(float))) {
       const int64_t o = channel + at;
-      const auto count =
-          hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, counts + at)));
-      const auto acc =
-          hn::MulAdd(count, hn::Set(d, factor_), hn::LoadU(d, offsets + o));
-      const auto scaled = hn::Mul(acc, hn::LoadU(d, mul_ + o));
-      hn::StoreU(hn::Add(scaled, hn::LoadU(d, add_ + o)), d, y + at);
+      const auto offset = hn::LoadU(d, offsets + o);
+      const auto mul = hn::LoadU(d, mul_ + o), add = hn::LoadU(d, add_ + o);
+      HWY_UNROLL(2)
+      for (int i = 0; i < kPixels; ++i) {
+        const auto count =
+            hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, from[i] + at)));
+        const auto acc = hn::MulAdd(count, hn::Set(d, factor_), offset);
+        hn::StoreU(hn::Add(hn::Mul(acc, mul), add), d, y + i * y_pitch + at);
+      }
     }
   }
 
@@ -216,7 +225,8 @@ HWY_ATTR void RunFloats(const BgroupedPlan& plan,
   const PixelOutput output(plan);
   const int64_t steps = plan.steps, channels = plan.shape.out_channels;
   const int64_t period = plan.weight_period, out_w = plan.shape.window.out_w;
-  const int64_t pixel_words = plan.pixel_words, pitch = plan.channel_pitch;
+  const int64_t period_pixels = period / plan.pixel_words;
+  const int64_t pitch = plan.channel_pitch;
   const uint64_t* const* const terms = scratch.terms;
   const uint64_t* const weights = plan.weights;
   const int32_t* const column_class = plan.column_class;
@@ -230,11 +240,21 @@ HWY_ATTR void RunFloats(const BgroupedPlan& plan,
           Count<kAnd, kPlanes>(terms, steps, at + word, weights + word * steps),
           counts + word * kWordBits);
     }
-    for (int64_t word = 0; word < period && ow < out_w; word += pixel_words) {
-      output.Finish(counts, uint64_t(word), offsets + column_class[ow] * pitch,
-                    y);
-      y += channels;
-      ++ow;
+    const int32_t* chunk_at = scratch.chunk_at;
+    const int64_t end = std::min(ow + period_pixels, out_w);
+    while (ow < end) {
+      const int32_t of_class = column_class[ow];
+      const bool pair = ow + 1 < end && column_class[ow + 1] == of_class;
+      const int64_t pixels = pair ? 2 : 1;
+      const float* const of_pixel = offsets + of_class * pitch;
+      if (pair) {
+        output.Finish<2>(counts, chunk_at, of_pixel, y);
+      } else {
+        output.Finish<1>(counts, chunk_at, of_pixel, y);
+      }
+      ow += pixels;
+      y += pixels * channels;
+      chunk_at += pixels * ((channels + kChunk - 1) / kChunk);
     }
   }
 }
@@ -247,6 +267,7 @@ HWY_ATTR void RunRows(const BgroupedPlan& plan, int64_t first_row, int64_t rows,
   std::fill_n(scratch.ring_row, plan.ring_rows, -1);
   std::fill_n(scratch.padding, plan.row_words,
               plan.pad_ones ? ~uint64_t{0} : 0);
+  if (!plan.bits_out) FindChunks(plan, scratch);
   const Window& w = plan.shape.window;
   const int64_t channels = plan.shape.out_channels;
   for (int64_t row = first_row; row < first_row + rows; ++row) {

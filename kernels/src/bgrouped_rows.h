@@ -33,6 +33,7 @@ struct BgroupedScratch {
       bits = layout.Take<uint64_t>(plan.row_words);
     } else {
       counts = layout.Take<uint8_t>(plan.weight_period * kWordBits);
+      chunk_at = layout.Take<int32_t>(plan.weight_period * kWordBits / 16);
     }
   }
 
@@ -46,9 +47,10 @@ struct BgroupedScratch {
   int64_t* ring_row;       // [ring_rows]: which row of the batch it is, or -1
   uint64_t* padding;       // a row of padding
   uint64_t* ring;          // [ring_rows][planes][plane_words]
-  uint64_t* pixels = nullptr;  // [plane_words]: a row before it becomes planes
-  uint64_t* bits = nullptr;    // [row_words]: an output row
-  uint8_t* counts = nullptr;   // [weight_period][64]: of a few pixels
+  uint64_t* pixels = nullptr;   // [plane_words]: a row before it becomes planes
+  uint64_t* bits = nullptr;     // [row_words]: an output row
+  uint8_t* counts = nullptr;    // [weight_period][64]: of a few pixels
+  int32_t* chunk_at = nullptr;  // where each 16 channels of these are
 };
 
 // The pixels of a row of the image, cut into phases and padded: all that its

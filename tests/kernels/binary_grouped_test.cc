@@ -127,7 +127,7 @@ void CheckWithRandomEpilogue(Target target, BconvSpec& spec, Random& random) {
       RandomEpilogue::Make(random, spec.shape.out_channels, std::sqrt(k));
   spec.epilogue = epilogue->epilogue;
   spec.epilogue.weight_bases = spec.epilogue.activation_bases = 1;
-  spec.epilogue.alpha = spec.epilogue.beta = nullptr;
+  if (!spec.bits_out) spec.epilogue.alpha = spec.epilogue.beta = nullptr;
   Check(target, spec, random);
 }
 
@@ -246,6 +246,11 @@ TEST_P(BinaryGroupedTest, MorePaddingThanImage) {
 
 TEST(BinaryGrouped, LeavesTheRest) {
   BconvSpec spec = Square(5, 8, 1, 1, 3);
+  EXPECT_TRUE(UsesBgrouped(spec));
+  const float scale = 2;
+  spec.epilogue.alpha = &scale;
+  EXPECT_FALSE(UsesBgrouped(spec));
+  spec.bits_out = true;
   EXPECT_TRUE(UsesBgrouped(spec));
   spec.epilogue.weight_bases = 2;
   EXPECT_FALSE(UsesBgrouped(spec));

@@ -97,7 +97,9 @@ struct BgroupedKernels {
 // Null if this build does not contain the target.
 const BgroupedKernels* GetBgroupedKernels(Target target);
 
-// Whether these kernels can compile a convolution, and are the faster ones.
+// Whether these kernels can compile a convolution, which they then do faster
+// than a product for each group: up to 255 terms, groups of at most a word, one
+// base of each kind, and no alpha or beta before floats.
 bool UsesBgrouped(const BconvSpec& spec);
 
 // The rest is for specs that do. Memory for a plan, to be aligned to 64 bytes.
