@@ -41,6 +41,78 @@ HWY_ATTR void MakeWordPlanes(const BgroupedPlan& plan, int64_t plane_words,
   }
 }
 
+// One plane of a vector of pixels, for groups of any size. `pixels`:
+// [words][vector], the lane of each pixel's words. Calls put(word, bits) for
+// the words of the plane.
+template <class Put>
+HWY_INLINE HWY_ATTR void SpreadPlane(const ConvShape& shape, int64_t plane,
+                                     const uint64_t* pixels, const Put& put) {
+  const D64 d;
+  const int64_t in = shape.in_channels / shape.groups;
+  const int64_t out = shape.out_channels / shape.groups;
+  const uint64_t run = TailMask(out);
+  V64 bits = hn::Zero(d);
+  int64_t word = 0, shift = 0;  // of the group's first output channel
+  for (int64_t from = plane; from < shape.in_channels; from += in) {
+    const V64 v = hn::Load(d, pixels + from / kWordBits * kVectorWords);
+    const auto set =
+        hn::TestBit(v, hn::Set(d, uint64_t{1} << (from % kWordBits)));
+    bits = hn::Or(bits, hn::IfThenElseZero(set, hn::Set(d, run << shift)));
+    shift += out;
+    if (shift < kWordBits) continue;
+    put(word++, bits);
+    shift -= kWordBits;
+    // The rest of a group that crosses the border of two words.
+    bits = shift == 0
+               ? hn::Zero(d)
+               : hn::IfThenElseZero(set, hn::Set(d, run >> (out - shift)));
+  }
+  if (shift > 0) put(word, bits);
+}
+
+// All planes of a row, whatever the sizes of its groups, a vector of pixels at
+// a time.
+HWY_ATTR void SpreadPixels(const BgroupedPlan& plan,
+                           const BgroupedScratch& scratch, const uint64_t* row,
+                           uint64_t* to) {
+  const D64 d;
+  const Window& w = plan.shape.window;
+  const int64_t words = WordsFor(plan.shape.in_channels);
+  const int64_t pitch = plan.pixel_words, planes = plan.planes;
+  const int64_t plane_words = scratch.plane_words;
+  const uint64_t padding = PaddingWord(plan);
+  for (int64_t i = 0; i < plan.phases; ++i, to += plan.phase_words) {
+    const RowPhase phase(w, i);
+    for (int64_t p = 0; p < planes; ++p) {
+      uint64_t* const plane = to + p * plane_words;
+      std::fill_n(plane, phase.before * pitch, padding);
+      std::fill_n(plane + (phase.before + phase.inside) * pitch,
+                  phase.behind * pitch, padding);
+    }
+    for (int64_t n = 0; n < phase.inside; n += kVectorWords) {
+      const int64_t count = std::min(kVectorWords, phase.inside - n);
+      const uint64_t* from = row + (phase.in + n * w.stride_w) * words;
+      for (int64_t k = 0; k < count; ++k, from += w.stride_w * words) {
+        for (int64_t j = 0; j < words; ++j) {
+          scratch.pixels[j * kVectorWords + k] = from[j];
+        }
+      }
+      uint64_t* const at = to + (phase.before + n) * pitch;
+      for (int64_t p = 0; p < planes; ++p) {
+        SpreadPlane(plan.shape, p, scratch.pixels,
+                    [&](int64_t word, V64 bits) HWY_ATTR {
+                      alignas(64) uint64_t lanes[kVectorWords];
+                      hn::Store(bits, d, lanes);
+                      uint64_t* plane = at + p * plane_words + word;
+                      for (int64_t k = 0; k < count; ++k, plane += pitch) {
+                        *plane = lanes[k];
+                      }
+                    });
+      }
+    }
+  }
+}
+
 // Activation planes of row `ih` of an image.
 HWY_ATTR const uint64_t* PlanesOfRow(const BgroupedPlan& plan,
                                      const BgroupedScratch& scratch,
@@ -54,7 +126,7 @@ HWY_ATTR const uint64_t* PlanesOfRow(const BgroupedPlan& plan,
   scratch.ring_row[slot] = row;
   x += row * w.in_w * WordsFor(plan.shape.in_channels);
   if (!HasWordPlanes(plan.shape)) {
-    SpreadPixels(plan, x, planes);
+    SpreadPixels(plan, scratch, x, planes);
   } else if (plan.planes == 1) {
     LayOutPixels(plan, x, planes);
   } else {
@@ -265,8 +337,7 @@ HWY_ATTR void RunRows(const BgroupedPlan& plan, int64_t first_row, int64_t rows,
                       void* memory) {
   const BgroupedScratch scratch(plan, memory);
   std::fill_n(scratch.ring_row, plan.ring_rows, -1);
-  std::fill_n(scratch.padding, plan.row_words,
-              plan.pad_ones ? ~uint64_t{0} : 0);
+  std::fill_n(scratch.padding, plan.row_words, PaddingWord(plan));
   if (!plan.bits_out) FindChunks(plan, scratch);
   const Window& w = plan.shape.window;
   const int64_t channels = plan.shape.out_channels;

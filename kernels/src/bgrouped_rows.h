@@ -8,6 +8,7 @@
 
 #include "kernels/bgrouped.h"
 #include "memory_layout.h"
+#include "window_taps.h"
 
 namespace bqengine::kernels {
 
@@ -18,6 +19,12 @@ constexpr bool HasWordPlanes(const ConvShape& shape) {
   return shape.in_channels == shape.out_channels && kWordBits % in == 0;
 }
 
+inline uint64_t PaddingWord(const BgroupedPlan& plan) {
+  return plan.pad_ones ? ~uint64_t{0} : 0;
+}
+
+inline constexpr int64_t kMaxVectorWords = 8;
+
 struct BgroupedScratch {
   BgroupedScratch(const BgroupedPlan& plan, void* memory) : layout(memory) {
     const int64_t row_words = plan.phases * plan.phase_words;
@@ -26,7 +33,10 @@ struct BgroupedScratch {
     ring_row = layout.Take<int64_t>(plan.ring_rows);
     padding = layout.Take<uint64_t>(plan.row_words);
     ring = layout.Take<uint64_t>(plan.ring_rows * plan.planes * row_words);
-    if (plan.planes > 1 && HasWordPlanes(plan.shape)) {
+    if (!HasWordPlanes(plan.shape)) {
+      pixels = layout.Take<uint64_t>(WordsFor(plan.shape.in_channels) *
+                                     kMaxVectorWords);
+    } else if (plan.planes > 1) {
       pixels = layout.Take<uint64_t>(row_words);
     }
     if (plan.bits_out) {
@@ -53,6 +63,24 @@ struct BgroupedScratch {
   int32_t* chunk_at = nullptr;  // where each 16 channels of these are
 };
 
+// The pixels of one phase of a row: padding, then pixels of the image from
+// column `in` on, `stride` columns apart, then padding.
+struct RowPhase {
+  int64_t before, inside, behind;
+  int64_t in;
+
+  RowPhase(const Window& w, int64_t phase) {
+    const int64_t columns =
+        w.out_w + (w.kernel_w - 1) * w.dilation_w / w.stride_w;
+    const TapRange range =
+        InsideTaps(phase - w.pad_left, w.stride_w, columns, w.in_w);
+    before = range.begin;
+    inside = range.count();
+    behind = columns - range.end;
+    in = phase - w.pad_left + range.begin * w.stride_w;
+  }
+};
+
 // The pixels of a row of the image, cut into phases and padded: all that its
 // single plane takes, if HasWordPlanes. Fills what no output reads with
 // nothing.
@@ -70,9 +98,6 @@ inline void CopyPixels(const uint64_t* from, int64_t pitch, int64_t words,
     for (int64_t i = 0; i < words; ++i) *to++ = from[i];
   }
 }
-
-// All planes of a row, whatever the sizes of its groups.
-void SpreadPixels(const BgroupedPlan& plan, const uint64_t* row, uint64_t* to);
 
 }  // namespace bqengine::kernels
 
