@@ -69,9 +69,10 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   const int64_t in = spec.shape.in_channels, out = spec.shape.out_channels;
   const int64_t pixels = w.batch * w.out_h * w.out_w;
   const int64_t taps = w.kernel_h * w.kernel_w;
+  const int64_t group_in = in / spec.shape.groups;
   const std::vector<uint64_t> x =
       RandomRows(random, w.batch * w.in_h * w.in_w, in);
-  const std::vector<uint64_t> weight = RandomRows(random, out * taps, in);
+  const std::vector<uint64_t> weight = RandomRows(random, out * taps, group_in);
   const std::vector<float> mul = RandomFloats(random, out);
   const std::vector<float> add = RandomFloats(random, out);
   spec.epilogue.mul = mul.data();
@@ -91,7 +92,7 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   const uint64_t* const inputs[] = {x.data()};
 
   MeasureAgainstRoofs(
-      state, *GetRoofs(target), double(pixels) * double(out * taps * in),
+      state, *GetRoofs(target), double(pixels) * double(out * taps * group_in),
       {.read = int64_t((x.size() + weight.size()) * sizeof(uint64_t))}, [&] {
         for (int64_t first = 0; first < pixels; first += part_pixels) {
           const BconvPart part = {
