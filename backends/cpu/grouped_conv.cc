@@ -5,22 +5,24 @@
 namespace bqengine::backends::cpu {
 namespace {
 
-// Rows of a task. A task begins with kernel_h - 1 rows of the image that its
-// neighbour has made planes of, too: that is to be a small part of its work.
-// And it is to be worth another thread, some 10 microseconds: a core counts
-// some 100 terms and writes some 10 bytes in a cycle.
+// Rows of a task, which is to be worth another thread: some 10 microseconds, in
+// which a core counts some 100 terms and writes some 10 bytes a cycle.
 int64_t RowsOfTask(const kernels::BgroupedPlan& plan, int64_t rows,
-                   uint32_t threads) {
+                   int64_t threads) {
   constexpr int64_t kMinTaskCycles = 30'000;
   const kernels::Window& w = plan.shape.window;
-  const int64_t outputs = w.out_w * plan.shape.out_channels;
-  const int64_t row_cycles =
-      outputs * plan.steps / 100 +
-      (plan.bits_out ? 0 : outputs * int64_t{sizeof(float)} / 10) + 1;
-  const int64_t fewest =
-      std::max(kMinTaskCycles / row_cycles, 3 * w.kernel_h) + 1;
-  // A few tasks for each thread, for some finish late.
-  return std::max(fewest, rows / (int64_t{3} * threads) + 1);
+  const int64_t outputs = rows * w.out_w * plan.shape.out_channels;
+  const int64_t output_bytes = plan.bits_out ? 0 : int64_t{sizeof(float)};
+  const int64_t cycles =
+      outputs * plan.steps / 100 + outputs * output_bytes / 10;
+  // A few tasks for each thread, for some finish late, and as many for each. A
+  // task begins with rows of the image that its neighbour has made planes of,
+  // too: these are to be a small part of its own.
+  int64_t tasks = std::min(cycles / kMinTaskCycles, 3 * threads);
+  if (tasks * 3 * w.kernel_h > rows) tasks = std::min(tasks, threads);
+  if (tasks > threads) tasks = tasks / threads * threads;
+  tasks = std::max(tasks, int64_t{1});
+  return (rows + tasks - 1) / tasks;
 }
 
 }  // namespace

@@ -179,7 +179,7 @@ BgroupedPlan PlanNumbers(const BgroupedKernels& kernels,
   plan.phases = std::min(w.stride_w, last_column + 1);
   plan.phase_words = RoundUp(
       plan.row_words + last_column / w.stride_w * plan.pixel_words, vector);
-  plan.ring_rows = (w.kernel_h - 1) * w.dilation_h + 1;
+  plan.ring_rows = std::min((w.kernel_h - 1) * w.dilation_h + 1, w.in_h);
   plan.column_classes = CountClasses(spec, ColumnAxis(w));
   plan.factor = float(Factor(spec.format));
   plan.channel_pitch = words * kWordBits;

@@ -25,6 +25,8 @@ inline uint64_t PaddingWord(const BgroupedPlan& plan) {
 
 inline constexpr int64_t kMaxVectorWords = 8;
 
+// Memory of a run. Of the vectors in it that reach beyond the last pixel, the
+// rest is whatever was there, and so are outputs that nobody reads.
 struct BgroupedScratch {
   BgroupedScratch(const BgroupedPlan& plan, void* memory) : layout(memory) {
     const int64_t row_words = plan.phases * plan.phase_words;
@@ -57,7 +59,9 @@ struct BgroupedScratch {
   int64_t* ring_row;       // [ring_rows]: which row of the batch it is, or -1
   uint64_t* padding;       // a row of padding
   uint64_t* ring;          // [ring_rows][planes][plane_words]
-  uint64_t* pixels = nullptr;   // [plane_words]: a row before it becomes planes
+  // Before they become planes: a row, [plane_words]; or, if not HasWordPlanes,
+  // a vector of pixels, [words][vector].
+  uint64_t* pixels = nullptr;
   uint64_t* bits = nullptr;     // [row_words]: an output row
   uint8_t* counts = nullptr;    // [weight_period][64]: of a few pixels
   int32_t* chunk_at = nullptr;  // where each 16 channels of these are
@@ -82,8 +86,8 @@ struct RowPhase {
 };
 
 // The pixels of a row of the image, cut into phases and padded: all that its
-// single plane takes, if HasWordPlanes. Fills what no output reads with
-// nothing.
+// single plane takes, if HasWordPlanes. What no output reads, it leaves
+// alone.
 void LayOutPixels(const BgroupedPlan& plan, const uint64_t* row, uint64_t* to);
 
 // `pixels` of `words` words, from where they are `pitch` words apart, to where

@@ -57,7 +57,7 @@ struct BgroupedPlan {
   int64_t phases;
   int64_t phase_words;
   const int64_t* column_at;  // [kernel_w]: first word read for a tap
-  int64_t ring_rows;         // rows of the image that one output row spans
+  int64_t ring_rows;         // rows of the image that are kept as planes
 
   // [weight_period / vector][steps][vector]: of a pixel, repeated until vectors
   // are full.
