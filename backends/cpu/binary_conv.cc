@@ -1,5 +1,6 @@
 #include "binary_ops.h"
 #include "binary_product.h"
+#include "grouped_conv.h"
 #include "node_shapes.h"
 
 namespace bqengine::backends::cpu {
@@ -9,8 +10,11 @@ std::unique_ptr<Kernel> CompileBinaryConv(const NodeView& node, Target target) {
                                    .format = BinaryFormatOf(node),
                                    .epilogue = EpilogueOf(node),
                                    .bits_out = node.output(0).is_bits()};
-  return std::make_unique<BinaryProduct>(spec, node.constant("weight").words(),
-                                         target);
+  const uint64_t* weight = node.constant("weight").words();
+  if (kernels::UsesBgrouped(spec)) {
+    return std::make_unique<GroupedConv>(spec, weight, target);
+  }
+  return std::make_unique<BinaryProduct>(spec, weight, target);
 }
 
 }  // namespace bqengine::backends::cpu
