@@ -18,6 +18,7 @@
 #include "measure.h"
 #include "roofs.h"
 #include "shapes.h"
+#include "weight_bench.h"
 
 namespace bqengine::bench {
 namespace {
@@ -143,6 +144,7 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   try {
     bqengine::bench::RegisterAll(bqengine::bench::ReadShapes(path));
+    bqengine::bench::RegisterWeightBenchmarks();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bq-bench: %s\n", error.what());
     return 2;

@@ -4,7 +4,8 @@
 // ByteWeight is the byte that a weight becomes (behind the last stand zeros),
 // ByteTerm what such a byte adds for an activation of u. ByteDot<encoding> has
 // the step itself, Add, to Partial sums which hold kMostSteps of them, and
-// Widen, which makes these int32.
+// Widen, which makes these int32. kNeedsMask: activations behind the last have
+// to be 0.
 
 #if defined(KERNELS_SRC_BYTE_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef KERNELS_SRC_BYTE_DOT_INL_H_
@@ -46,6 +47,8 @@ HWY_INLINE int32_t ByteTerm(Encoding encoding, uint8_t weight, uint8_t u) {
 
 template <Encoding kEncoding>
 struct ByteDot {
+  // XOR by a weight of 0 leaves what should not count.
+  static constexpr bool kNeedsMask = kEncoding == Encoding::kBipolar;
   using Partial = hn::Vec<hn::ScalableTag<uint16_t>>;
   static constexpr size_t kMostSteps = 65535 / (2 * 255);
 
@@ -75,6 +78,7 @@ HWY_INLINE int32_t ByteTerm(Encoding /*encoding*/, uint8_t weight, uint8_t u) {
 
 template <Encoding>
 struct ByteDot {
+  static constexpr bool kNeedsMask = false;
   using Partial = SumVec;
   static constexpr size_t kMostSteps = SIZE_MAX;
 
@@ -90,16 +94,20 @@ struct ByteDot {
 #if HWY_TARGET == HWY_AVX3
 #define BQE_MADDUBS _mm512_maddubs_epi16
 #define BQE_MADD _mm512_madd_epi16
+#define BQE_STAY(vector) asm("" : "+v"(vector))
 #elif HWY_TARGET == HWY_AVX2
 #define BQE_MADDUBS _mm256_maddubs_epi16
 #define BQE_MADD _mm256_madd_epi16
+#define BQE_STAY(vector) asm("" : "+x"(vector))
 #else
 #define BQE_MADDUBS _mm_maddubs_epi16
 #define BQE_MADD _mm_madd_epi16
+#define BQE_STAY(vector) asm("" : "+x"(vector))
 #endif
 
 template <Encoding>
 struct ByteDot {
+  static constexpr bool kNeedsMask = false;
   using PartialTag = hn::ScalableTag<int16_t>;
   using Partial = hn::Vec<PartialTag>;
   // Sums of two products are 510 at most: nothing saturates.
@@ -107,6 +115,7 @@ struct ByteDot {
 
   static HWY_INLINE void Add(ByteVec u, ByteVec weights, Partial& sums) {
     sums = hn::Add(sums, Partial{BQE_MADDUBS(u.raw, weights.raw)});
+    BQE_STAY(sums.raw);
   }
   static HWY_INLINE SumVec Widen(Partial sums) {
     return SumVec{BQE_MADD(sums.raw, hn::Set(PartialTag(), 1).raw)};
@@ -115,6 +124,7 @@ struct ByteDot {
 
 #undef BQE_MADDUBS
 #undef BQE_MADD
+#undef BQE_STAY
 
 #endif
 #endif

@@ -102,7 +102,7 @@ void Gemm(int64_t rows, int64_t k, const float* x, int64_t x_stride,
 
 void Conv(const ConvShape& shape, int64_t begin, int64_t end, const float* x,
           const float* packed, float* y, float* scratch) {
-  const int64_t k = PatchElements(shape);
+  const int64_t k = PatchFloats(shape);
   const int64_t out = shape.out_channels / shape.groups;
   const int64_t group_floats = PackedFloats(k, out);
   ConvRows(shape, begin, end, x, y, scratch,
@@ -118,7 +118,7 @@ const FloatProductKernels kTable = {
     .packed_floats = PackedFloats,
     .pack_weights = PackWeights,
     .gemm = Gemm,
-    .conv_scratch_floats = PatchScratch<float>,
+    .conv_scratch_floats = PatchScratchFloats,
     .conv = Conv,
 };
 const FloatProductKernels* const kFloatProduct = &kTable;

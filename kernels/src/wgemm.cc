@@ -173,7 +173,7 @@ void Gemm(int64_t rows, int64_t k, int64_t weight_bases, Encoding encoding,
 void Conv(const ConvShape& shape, int64_t weight_bases, Encoding encoding,
           int64_t begin, int64_t end, const float* x, const uint32_t* packed,
           float* y, float* scratch) {
-  const int64_t k = PatchElements(shape);
+  const int64_t k = PatchFloats(shape);
   const int64_t out = shape.out_channels / shape.groups;
   const int64_t group_words = PackedWords(k, out, weight_bases);
   ConvRows(shape, begin, end, x, y, scratch,
@@ -190,7 +190,7 @@ const BinaryWeightProductKernels kTable = {
     .packed_words = PackedWords,
     .pack_weights = PackWeights,
     .gemm = Gemm,
-    .conv_scratch_floats = PatchScratch<float>,
+    .conv_scratch_floats = PatchScratchFloats,
     .conv = Conv,
 };
 const BinaryWeightProductKernels* const kBinaryWeightProduct = &kTable;

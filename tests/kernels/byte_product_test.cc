@@ -57,20 +57,14 @@ class ByteProductTest : public testing::TestWithParam<Target> {
                  << (std::is_signed_v<T> ? " int8" : " uint8"));
     const int64_t taps = window.kernel_h * window.kernel_w;
     const int64_t group_in = shape.in_channels / shape.groups;
-    const int64_t group_out = shape.out_channels / shape.groups;
     const std::vector<T> x =
         RandomBytes<T>(random_, InputPixels(window) * shape.in_channels);
     const std::vector<uint64_t> weight =
         RandomRows(random_, bases * shape.out_channels * taps, group_in);
 
-    const int64_t group_words =
-        kernels_->packed_words(taps * group_in, group_out, bases);
-    Guarded<uint32_t> packed(shape.groups * group_words);
-    for (int64_t g = 0; g < shape.groups; ++g) {
-      kernels_->pack_weights(taps, group_in, shape.out_channels, g * group_out,
-                             group_out, encoding, type, weight.data(),
-                             e->epilogue, packed.data() + g * group_words);
-    }
+    Guarded<uint32_t> packed(kernels_->packed_words(shape, bases));
+    kernels_->pack_weights(shape, encoding, type, weight.data(), e->epilogue,
+                           packed.data());
     const int64_t pixels = OutputPixels(window);
     Guarded<float> y(pixels * shape.out_channels);
     Guarded<uint8_t> scratch(kernels_->scratch_bytes(shape));

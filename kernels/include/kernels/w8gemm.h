@@ -34,20 +34,23 @@ struct ByteProductKernels {
   // begin at a multiple of it.
   int64_t panel_channels;
 
-  // 32-bit words that pack_weights writes. k counts all taps.
-  int64_t (*packed_words)(int64_t k, int64_t out, int64_t weight_bases);
+  // 32-bit words that pack_weights writes. Of the shape, these two take
+  // everything but the size of image and batch.
+  int64_t (*packed_words)(const ConvShape& shape, int64_t weight_bases);
 
-  // As BinaryWeightProductKernels::pack_weights.
-  void (*pack_weights)(int64_t taps, int64_t tap_bits, int64_t total_out,
-                       int64_t first, int64_t out, Encoding encoding,
-                       ByteType type, const uint64_t* weight,
-                       const Epilogue& epilogue, uint32_t* packed);
+  // Packs weight [M, O, kernel_h, kernel_w, WordsFor(C / groups)], with what
+  // the epilogue has for them (of which activation bases, beta and threshold
+  // are not used). `packed` is aligned to 64 bytes.
+  void (*pack_weights)(const ConvShape& shape, Encoding encoding, ByteType type,
+                       const uint64_t* weight, const Epilogue& epilogue,
+                       uint32_t* packed);
 
+  // Grows with the batch up to some limit.
   int64_t (*scratch_bytes)(const ConvShape& shape);
 
   // Output pixels [begin, end) of y [batch, out_h, out_w, O], of them channels
-  // [out_begin, out_end): all, unless there is but one group. Each group is
-  // packed by itself. A matrix product is a convolution (GemmAsConv).
+  // [out_begin, out_end): all, unless there is but one group. A matrix product
+  // is a convolution (GemmAsConv). `scratch` is aligned to 8 bytes.
   void (*conv)(const ConvShape& shape, int64_t weight_bases, Encoding encoding,
                ByteType type, int64_t begin, int64_t end, int64_t out_begin,
                int64_t out_end, const uint8_t* x, const uint32_t* packed,
