@@ -147,6 +147,27 @@ void MeasureBinarize(benchmark::State& state, int64_t rows, int64_t channels,
                       });
 }
 
+void MeasureBinarizeBytes(benchmark::State& state, int64_t rows,
+                          int64_t channels, Target target) {
+  const auto& kernels = *kernels::GetBinarizeKernels(target);
+  std::mt19937_64 random(20251123);
+  std::vector<uint8_t> x(size_t(rows * channels));
+  for (uint8_t& value : x) value = uint8_t(random());
+  const std::vector<float> threshold(size_t(channels), 100.0f);
+  std::vector<int8_t> smallest(static_cast<size_t>(channels));
+  std::vector<uint64_t> reachable(static_cast<size_t>(WordsFor(channels)));
+  kernels::PrepareByteThresholds(channels, ByteType::kUint8, threshold.data(),
+                                 1, smallest.data(), reachable.data());
+  std::vector<uint64_t> y(size_t(rows * WordsFor(channels)));
+  MeasureAgainstRoofs(
+      state, *GetRoofs(target), double(x.size()), int64_t(x.size()), [&] {
+        kernels.run_bytes(rows, channels, ByteType::kUint8, x.data(),
+                          smallest.data(), reachable.data(), y.data());
+        benchmark::DoNotOptimize(y.data());
+        benchmark::ClobberMemory();
+      });
+}
+
 using Body = std::function<void(benchmark::State&, Target)>;
 
 void Register(const std::string& name, const Body& body) {
@@ -185,6 +206,10 @@ void RegisterWeightBenchmarks() {
   Register("binarize/3136x64", [](benchmark::State& state, Target target) {
     MeasureBinarize(state, 3136, 64, target);
   });
+  Register("binarize_uint8/3136x64",
+           [](benchmark::State& state, Target target) {
+             MeasureBinarizeBytes(state, 3136, 64, target);
+           });
 }
 
 }  // namespace bqengine::bench
