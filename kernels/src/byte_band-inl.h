@@ -59,6 +59,11 @@ struct ByteRuns {
     steps = (bytes + kStepBytes - 1) / kStepBytes;
     last_mask = ~uint32_t{0} >> (8 * (steps * kStepBytes - bytes));
   }
+
+  // How many bytes of a step, of those of all runs, belong to its run.
+  HWY_INLINE int64_t BytesOf(int64_t step) const {
+    return std::min(bytes - step % steps * kStepBytes, kStepBytes);
+  }
 };
 
 // A tensor of which each pixel is a row of a matrix product is one row of

@@ -141,10 +141,10 @@ int64_t PackedWords(const ConvShape& shape, int64_t weight_bases) {
 uint32_t WeightWord(const ByteRuns& runs, int64_t step, int64_t tap_bits,
                     Encoding encoding, const uint64_t* filter) {
   uint32_t word = 0;
-  const int64_t at = step % runs.steps * kStepBytes;
-  const int64_t count = std::min(runs.bytes - at, kStepBytes);
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t k = step / runs.steps * runs.bytes + at + i;
+  const int64_t first =
+      step / runs.steps * runs.bytes + step % runs.steps * kStepBytes;
+  for (int64_t i = 0; i < runs.BytesOf(step); ++i) {
+    const int64_t k = first + i;
     const uint64_t* tap = filter + k / tap_bits * WordsFor(tap_bits);
     const int64_t bit = k % tap_bits;
     const bool weight = (tap[bit / kWordBits] >> (bit % kWordBits)) & 1;
@@ -168,7 +168,8 @@ void PackWeights(const ConvShape& shape, Encoding encoding, ByteType type,
   const auto constant = [&](int64_t m, int64_t o) {
     int32_t sum = 0;
     for (size_t row = 1; row < base_rows; ++row) {
-      for (uint32_t word = weights(m, o, row), i = 0; i < kStepBytes; ++i) {
+      const uint32_t word = weights(m, o, row);
+      for (int64_t i = 0; i < runs.BytesOf(int64_t(row) - 1); ++i) {
         sum -= ByteTerm(encoding, uint8_t(word >> (8 * i)), FlipOf(type));
       }
     }
