@@ -14,10 +14,11 @@
 // 32-bit lane, and meet the activations in the target's own dot product of
 // bytes: VNNI's, 64 multiply-adds for one instruction; pairs (maddubs), 32
 // bytes for two; on NEON a mask and a pairwise sum. Splitting the activations
-// into 8 planes of bits instead takes the binary product 8 times: 341 / 8 = 43
-// multiply-adds a cycle at most on Zen 4, where VNNI's bound is 64; 20 with
-// AVX2 (156 / 8) against 64 for pairs. Measured: bench/README.md. Memory is the
-// price, a byte a weight; a first layer has few.
+// into 8 planes of bits instead would take the binary product 8 times: 341 / 8
+// = 43 multiply-adds a cycle at most on Zen 4, where VNNI's bound is 64, and
+// less than is measured on every target of bench/README.md. Looking sums of
+// four activations up takes two shuffles for their 10 bits, and tables made for
+// every row. The price is memory, a byte a weight; first layers are small.
 #ifndef KERNELS_W8GEMM_H_
 #define KERNELS_W8GEMM_H_
 
