@@ -91,8 +91,9 @@ class ByteBand {
   // Where the runs begin, from the first byte under a pixel.
   void FillOffsets(int64_t* offsets) const {
     const Window& w = shape_.window;
+    const int64_t runs = ByteRuns(shape_).in_kernel_row;
     for (int64_t kh = 0; kh < w.kernel_h; ++kh) {
-      for (int64_t run = 0; run < ByteRuns(shape_).in_kernel_row; ++run) {
+      for (int64_t run = 0; run < runs; ++run) {
         *offsets++ = kh * pitch_ + run * w.dilation_w * shape_.in_channels;
       }
     }
