@@ -19,6 +19,7 @@
 #include "measure.h"
 #include "roofs.h"
 #include "shapes.h"
+#include "weight_bench.h"
 
 namespace bqengine::bench {
 namespace {
@@ -103,8 +104,7 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
               .pixels = std::min(part_pixels, pixels - first),
               .first_channel = 0,
               .channels = out};
-          RunBconv(kernels, plan, part, inputs,
-                   spec.bits_out ? nullptr : y,
+          RunBconv(kernels, plan, part, inputs, spec.bits_out ? nullptr : y,
                    spec.bits_out ? y_bits.data() : nullptr, scratch.get());
         }
         benchmark::DoNotOptimize(y);
@@ -195,6 +195,7 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   try {
     bqengine::bench::RegisterAll(bqengine::bench::ReadShapes(path));
+    bqengine::bench::RegisterWeightBenchmarks();
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bq-bench: %s\n", error.what());
     return 2;

@@ -12,6 +12,7 @@
 #include "bgemm_lookup-inl.h"
 #include "bgemm_tile-inl.h"
 #include "bit_planes-inl.h"
+#include "byte_dot-inl.h"
 
 // Where results go, so that the compiler has to compute them.
 #if HWY_ONCE
@@ -102,6 +103,43 @@ HWY_ATTR void WriteRoof(uint8_t* memory, int64_t bytes) {
   for (int64_t i = 0; i < count; i += lanes) hn::Store(value, d, to + i);
 }
 
+// `sums` are 12 vectors, for dot products of bytes take up to 5 cycles, two of
+// them a cycle; with two operands they fit in 16 registers.
+constexpr int64_t kChains = 12;
+
+template <class Vector, class Step>
+HWY_INLINE void RunChains(int64_t steps, Vector c, const Step& step) {
+  Vector c0 = c, c1 = c, c2 = c, c3 = c, c4 = c, c5 = c;
+  Vector c6 = c, c7 = c, c8 = c, c9 = c, c10 = c, c11 = c;
+  for (; steps > 0; --steps) {
+    step(c0), step(c1), step(c2), step(c3), step(c4), step(c5);
+    step(c6), step(c7), step(c8), step(c9), step(c10), step(c11);
+  }
+  for (const Vector* sum :
+       {&c0, &c1, &c2, &c3, &c4, &c5, &c6, &c7, &c8, &c9, &c10, &c11}) {
+    V32 sink = hn::LoadU(D32(), bench::roof_sink);
+    sink = hn::Xor(sink, hn::BitCast(D32(), *sum));
+    hn::StoreU(sink, D32(), bench::roof_sink);
+  }
+}
+
+// The weights are the chain's own sums, or the product would leave the loop.
+HWY_ATTR void ByteRoof(int64_t steps) {
+  using Dot = ByteDot<Encoding::kBipolar>;
+  const hn::ScalableTag<uint8_t> d;
+  const ByteVec u = hn::BitCast(d, hn::LoadU(D32(), bench::roof_sink));
+  RunChains(steps, hn::Zero(hn::DFromV<Dot::Partial>()),
+            [&](Dot::Partial& sums)
+                HWY_ATTR { Dot::Add(u, hn::BitCast(d, sums), sums); });
+}
+
+HWY_ATTR void FloatRoof(int64_t steps) {
+  const hn::ScalableTag<float> d;
+  const auto x = hn::Set(d, 0.5f);
+  RunChains(steps, x,
+            [&](auto& sums) HWY_ATTR { sums = hn::MulAdd(x, x, sums); });
+}
+
 HWY_ATTR void ReadRoof(const uint8_t* memory, int64_t bytes) {
   const D32 d;
   const int64_t lanes = int64_t(hn::Lanes(d));
@@ -142,6 +180,22 @@ constexpr bench::Roofs kPlaneRoofs = {
 };
 constexpr const bench::Roofs* kPlaneRoofsOfTarget = &kPlaneRoofs;
 
+constexpr bench::Roofs kByteRoofs = {
+    .count = ByteRoof,
+    .binmacs_per_step = kChains * int64_t(HWY_LANES(uint8_t)),
+    .read = ReadRoof,
+    .write = WriteRoof,
+};
+constexpr const bench::Roofs* kByteRoofsOfTarget = &kByteRoofs;
+
+constexpr bench::Roofs kFloatRoofs = {
+    .count = FloatRoof,
+    .binmacs_per_step = kChains * int64_t(HWY_LANES(float)),
+    .read = ReadRoof,
+    .write = WriteRoof,
+};
+constexpr const bench::Roofs* kFloatRoofsOfTarget = &kFloatRoofs;
+
 #endif  // BQE_KERNEL_TARGET
 }  // namespace bqengine::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -155,6 +209,12 @@ const bench::Roofs* Select(Target target) {
 const bench::Roofs* SelectPlanes(Target target) {
   return BQE_SELECT_TARGET(target, kPlaneRoofsOfTarget);
 }
+const bench::Roofs* SelectBytes(Target target) {
+  return BQE_SELECT_TARGET(target, kByteRoofsOfTarget);
+}
+const bench::Roofs* SelectFloats(Target target) {
+  return BQE_SELECT_TARGET(target, kFloatRoofsOfTarget);
+}
 }  // namespace
 }  // namespace bqengine::kernels
 
@@ -164,6 +224,12 @@ const Roofs* GetRoofs(kernels::Target target) {
 }
 const Roofs* GetPlaneRoofs(kernels::Target target) {
   return kernels::SelectPlanes(target);
+}
+const Roofs* GetByteRoofs(kernels::Target target) {
+  return kernels::SelectBytes(target);
+}
+const Roofs* GetFloatRoofs(kernels::Target target) {
+  return kernels::SelectFloats(target);
 }
 }  // namespace bqengine::bench
 #endif  // HWY_ONCE

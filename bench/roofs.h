@@ -13,7 +13,7 @@ struct Roofs {
   // Combines (XOR), counts and adds 8 vectors in registers, as the target's own
   // kernel does, `steps` times, a multiple of 8.
   void (*count)(int64_t steps);
-  // Binary multiply-adds of one step.
+  // Multiply-adds of one step.
   int64_t binmacs_per_step;
   // Reads `bytes`, a multiple of 512, from 64-byte aligned memory.
   void (*read)(const uint8_t* memory, int64_t bytes);
@@ -26,6 +26,10 @@ struct Roofs {
 const Roofs* GetRoofs(kernels::Target target);
 // Of narrow groups: a full adder of bit planes for each vector.
 const Roofs* GetPlaneRoofs(kernels::Target target);
+// The same with the dot product of bytes, and with float multiply-adds, in
+// place of the binary ones.
+const Roofs* GetByteRoofs(kernels::Target target);
+const Roofs* GetFloatRoofs(kernels::Target target);
 
 }  // namespace bqengine::bench
 

@@ -16,9 +16,11 @@ struct KnownOp {
   Names attributes;
   Names roles;
   size_t max_inputs = 1;
+  bool integers = false;  // as inputs
 };
 
 constexpr size_t kAnyNumber = SIZE_MAX;
+constexpr bool kIntegers = true;
 
 Names operator+(Names a, const Names& b) {
   a.insert(a.end(), b.begin(), b.end());
@@ -35,17 +37,17 @@ std::vector<KnownOp> MakeKnownOps() {
       {"Add", {}, {"value"}, 2},
       {"AveragePool", window + Names{"ceil_mode", "count_include_pad"}, {}},
       {"BatchNormalization", {"epsilon"}, {"scale", "bias", "mean", "var"}},
-      {"Binarize", {"encoding"}, {"threshold"}},
+      {"Binarize", {"encoding"}, {"threshold"}, 1, kIntegers},
       {"BinaryConv", conv + Names{"pad_value", "output_type"}, binary,
        kAnyNumber},
       {"BinaryGemm", {"output_type"}, binary, kAnyNumber},
       {"BinaryMaxPool", max_pool, {}},
-      {"BinaryWeightConv", conv, binary_weight},
-      {"BinaryWeightGemm", {}, binary_weight},
+      {"BinaryWeightConv", conv, binary_weight, 1, kIntegers},
+      {"BinaryWeightGemm", {}, binary_weight, 1, kIntegers},
       {"Clip", {"min", "max"}, {}},
-      {"Concat", {"axis"}, {}, kAnyNumber},
+      {"Concat", {"axis"}, {}, kAnyNumber, kIntegers},
       {"Conv", conv, {"weight", "bias"}},
-      {"Flatten", {"axis"}, {}},
+      {"Flatten", {"axis"}, {}, 1, kIntegers},
       {"Floor", {}, {}},
       {"Gemm", {}, {"weight", "bias"}},
       {"GlobalAveragePool", {}, {}},
@@ -54,15 +56,16 @@ std::vector<KnownOp> MakeKnownOps() {
       {"PRelu", {}, {"slope"}},
       {"Pad", {"pads", "value"}, {}},
       {"Relu", {}, {}},
-      {"Reshape", {"shape"}, {}},
+      {"Reshape", {"shape"}, {}, 1, kIntegers},
       {"Softmax", {"axis"}, {}},
-      {"Transpose", {"perm"}, {}},
+      {"Transpose", {"perm"}, {}, 1, kIntegers},
   };
 }
 
 // Every op here counts on an innermost dimension that is not the batch.
-bool IsKnownTensor(const TensorView& tensor) {
-  return (tensor.type() == BQE_FLOAT32 || tensor.is_bits()) &&
+bool IsKnownTensor(const TensorView& tensor, bool integers) {
+  return (tensor.type() == BQE_FLOAT32 || tensor.is_bits() ||
+          (integers && tensor.is_integer())) &&
          tensor.rank() >= 2 && tensor.rank() <= BQE_MAX_RANK;
 }
 
@@ -80,9 +83,9 @@ bool IsKnownNode(const NodeView& node) {
     return false;
   }
   for (size_t i = 0; i < node.num_inputs(); ++i) {
-    if (!IsKnownTensor(node.input(i))) return false;
+    if (!IsKnownTensor(node.input(i), op->integers)) return false;
   }
-  return IsKnownTensor(node.output(0));
+  return IsKnownTensor(node.output(0), op->integers);
 }
 
 }  // namespace bqengine::backends

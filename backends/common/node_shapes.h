@@ -26,6 +26,13 @@ inline kernels::Encoding EncodingOf(bqe_type type) {
   throw backend::Error(BQE_ERROR_INVALID_ARGUMENT, "bits expected");
 }
 
+// Throws backend::Error for a type that is not an 8-bit integer.
+inline kernels::ByteType ByteTypeOf(bqe_type type) {
+  if (type == BQE_INT8) return kernels::ByteType::kInt8;
+  if (type == BQE_UINT8) return kernels::ByteType::kUint8;
+  throw backend::Error(BQE_ERROR_INVALID_ARGUMENT, "integers expected");
+}
+
 // A constant with one value for all channels (stride 0) or one each (stride 1);
 // absent: null and 0.
 struct PerChannel {

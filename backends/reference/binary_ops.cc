@@ -37,13 +37,25 @@ ref::BinaryOutput OutputOf(const RunContext& run, bool bits) {
   return output;
 }
 
+// Calls make(zero) with a zero of the type of the node's real input.
+template <typename Make>
+std::unique_ptr<Kernel> MakeForInput(const NodeView& node, const Make& make) {
+  const bqe_type type = node.input(0).type();
+  if (type == BQE_INT8) return make(int8_t{});
+  if (type == BQE_UINT8) return make(uint8_t{});
+  return make(float{});
+}
+
 std::unique_ptr<Kernel> CompileBinarize(const NodeView& node) {
   const int64_t rows = node.input(0).RowsPerItem();
   const int64_t channels = node.input(0).dim(-1);
   const PerChannel threshold = PerChannelOf(node, "threshold");
-  return MakeKernel([=](const RunContext& run) {
-    ref::Binarize(rows * run.batch(), channels, run.input<float>(0),
-                  threshold.values, threshold.stride, run.output<uint64_t>(0));
+  return MakeForInput(node, [&](auto zero) {
+    return MakeKernel([=](const RunContext& run) {
+      ref::Binarize(rows * run.batch(), channels, run.input<decltype(zero)>(0),
+                    threshold.values, threshold.stride,
+                    run.output<uint64_t>(0));
+    });
   });
 }
 
@@ -95,11 +107,13 @@ std::unique_ptr<Kernel> CompileBinaryWeightConv(const NodeView& node) {
   const Encoding encoding = WeightEncodingOf(node);
   const Epilogue epilogue = EpilogueOf(node);
   const uint64_t* weight = node.constant("weight").words();
-  return MakeKernel([=](const RunContext& run) {
-    ConvShape batched = shape;
-    batched.window.batch = run.batch();
-    ref::BinaryWeightConv(batched, encoding, run.input<float>(0), weight,
-                          epilogue, run.output<float>(0));
+  return MakeForInput(node, [&](auto zero) {
+    return MakeKernel([=](const RunContext& run) {
+      ConvShape batched = shape;
+      batched.window.batch = run.batch();
+      ref::BinaryWeightConv(batched, encoding, run.input<decltype(zero)>(0),
+                            weight, epilogue, run.output<float>(0));
+    });
   });
 }
 
@@ -108,10 +122,12 @@ std::unique_ptr<Kernel> CompileBinaryWeightGemm(const NodeView& node) {
   const Encoding encoding = WeightEncodingOf(node);
   const Epilogue epilogue = EpilogueOf(node);
   const uint64_t* weight = node.constant("weight").words();
-  return MakeKernel([=](const RunContext& run) {
-    ref::BinaryWeightGemm(shape.rows_per_item * run.batch(), shape.k, shape.out,
-                          encoding, run.input<float>(0), weight, epilogue,
-                          run.output<float>(0));
+  return MakeForInput(node, [&](auto zero) {
+    return MakeKernel([=](const RunContext& run) {
+      ref::BinaryWeightGemm(shape.rows_per_item * run.batch(), shape.k,
+                            shape.out, encoding, run.input<decltype(zero)>(0),
+                            weight, epilogue, run.output<float>(0));
+    });
   });
 }
 

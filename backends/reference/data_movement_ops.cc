@@ -19,11 +19,16 @@ namespace {
 using kernels::kWordBits;
 using kernels::WordsFor;
 
+// Storage of an element that is not a bit.
+int64_t ElementBytes(const TensorView& tensor) {
+  return tensor.is_integer() ? sizeof(uint8_t) : sizeof(float);
+}
+
 // Storage of a row of the innermost dimension.
 int64_t RowBytes(const TensorView& tensor) {
   const int64_t count = tensor.dim(-1);
   return tensor.is_bits() ? WordsFor(count) * int64_t{sizeof(uint64_t)}
-                          : count * int64_t{sizeof(float)};
+                          : count * ElementBytes(tensor);
 }
 
 int64_t ItemBytes(const TensorView& tensor) {
@@ -248,7 +253,7 @@ std::unique_ptr<Kernel> CompileTranspose(const NodeView& node) {
   if (moved == 0) return MakeCopy(item_bytes);
   if (output.is_bits() && moved == output.rank()) return MakeBitTranspose(node);
 
-  const auto strides = Strides(input, RowBytes(input), sizeof(float));
+  const auto strides = Strides(input, RowBytes(input), ElementBytes(input));
   const Walk walk(output, perm, strides, moved);
   const size_t run_bytes = size_t(item_bytes / walk.steps());
   return MakeKernel([=](const RunContext& run) {

@@ -47,7 +47,7 @@ struct FloatWeights {
 
   template <size_t... kR, size_t... kV>
   HWY_INLINE void Tile(std::index_sequence<kR...>, std::index_sequence<kV...>,
-                       const TileRange& range) const {
+                       const TileRange<float>& range) const {
     constexpr size_t kVectors = sizeof...(kV);
     constexpr std::make_index_sequence<kVectors> vectors;
     const FloatTag d;

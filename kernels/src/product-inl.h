@@ -1,6 +1,6 @@
-// The loops around the inner tile of a product with float activations: which
-// rows and channels a tile covers, and how its edges are stored. Shared by
-// float and by binary weights, which differ only in the tile.
+// The loops around the inner tile of a product with float or 8-bit activations:
+// which rows and channels a tile covers, and how its edges are stored. Shared
+// by float and by binary weights, which differ only in the tile.
 //
 // Output channels stand in the lanes. Weights come in panels of kPanelVectors
 // vectors of channels; a last panel of at most one vector is one vector wide:
@@ -60,8 +60,9 @@ constexpr size_t TileVectors(size_t rows) {
 
 // What a tile reads and writes. Both pointers are at its first row, y also at
 // its first channel.
+template <class X>
 struct TileRange {
-  const float* x;
+  const X* x;
   size_t x_stride;
   float* y;
   size_t y_stride;
@@ -96,10 +97,10 @@ HWY_INLINE void StoreRow(std::index_sequence<kV...>, const FloatVec* sums,
 }
 
 // `tiles` tiles of kRows rows under each other, for channels [begin, end).
-template <size_t kRows, class Weights>
-HWY_INLINE void TileColumns(const Weights& weights, size_t tiles,
-                            const float* x, size_t x_stride, size_t begin,
-                            size_t end, float* y, size_t y_stride) {
+template <size_t kRows, class Weights, class X>
+HWY_INLINE void TileColumns(const Weights& weights, size_t tiles, const X* x,
+                            size_t x_stride, size_t begin, size_t end, float* y,
+                            size_t y_stride) {
   constexpr size_t kWide = TileVectors(kRows);
   constexpr std::make_index_sequence<kRows> kRowIndices;
   const size_t lanes = hn::Lanes(FloatTag());
@@ -108,8 +109,8 @@ HWY_INLINE void TileColumns(const Weights& weights, size_t tiles,
     const size_t vectors = left >= kWide * lanes ? kWide
                            : left > lanes        ? kPanelVectors
                                                  : 1;
-    TileRange range{x,        x_stride, y + channel,
-                    y_stride, channel,  std::min(left, vectors * lanes)};
+    TileRange<X> range{x,        x_stride, y + channel,
+                       y_stride, channel,  std::min(left, vectors * lanes)};
     for (size_t tile = 0; tile < tiles; ++tile) {
       if (vectors == kWide) {
         weights.Tile(kRowIndices, std::make_index_sequence<kWide>(), range);
@@ -139,16 +140,15 @@ HWY_INLINE void LastRows(const Weights& weights, size_t rows, Args... args) {
 }
 
 // Weights::kTileRows is the height of a full tile.
-template <class Weights>
-void Product(const Weights& weights, size_t rows, const float* x,
-             size_t x_stride, size_t begin, size_t end, float* y,
-             size_t y_stride) {
+template <class Weights, class X>
+void Product(const Weights& weights, size_t rows, const X* x, size_t x_stride,
+             size_t begin, size_t end, float* y, size_t y_stride) {
   constexpr size_t kTileRows = Weights::kTileRows;
   static_assert(kRowBlock % kTileRows == 0);
   for (size_t row = 0; row < rows; row += kRowBlock) {
     const size_t block = std::min(kRowBlock, rows - row);
     const size_t tiles = block / kTileRows;
-    const float* block_x = x + row * x_stride;
+    const X* block_x = x + row * x_stride;
     float* block_y = y + row * y_stride;
     TileColumns<kTileRows>(weights, tiles, block_x, x_stride, begin, end,
                            block_y, y_stride);

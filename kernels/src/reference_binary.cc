@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/reference.h"
 #include "reference_window.h"
@@ -69,17 +70,21 @@ int32_t PaddedDot(const BinaryFormat& format, const uint64_t* w, int64_t k) {
   return format.pad_value * w_sum;
 }
 
-// Float activations: sum of x[i], each with the sign or the choice of its
+// What sums of real activations are taken in: integers stay exact.
+template <typename T>
+using SumOf = std::conditional_t<std::is_integral_v<T>, int32_t, double>;
+
+// Real activations: sum of x[i], each with the sign or the choice of its
 // weight.
-double FloatDot(Encoding weights, const float* x, const uint64_t* w,
-                int64_t k) {
-  const double zero_bit = weights == Encoding::kBipolar ? -1.0 : 0.0;
-  double sum = 0;
+template <typename T>
+SumOf<T> WeightedSum(Encoding weights, const T* x, const uint64_t* w,
+                     int64_t k) {
+  SumOf<T> sum = 0;
   for (int64_t i = 0; i < k; ++i) {
     if (GetBit(w, i)) {
       sum += x[i];
-    } else if (zero_bit != 0) {
-      sum += zero_bit * x[i];
+    } else if (weights == Encoding::kBipolar) {
+      sum -= x[i];
     }
   }
   return sum;
@@ -196,21 +201,23 @@ void BinaryConv(const ConvShape& shape, const BinaryFormat& format,
       });
 }
 
+template <typename T>
 void BinaryWeightGemm(int64_t rows, int64_t k, int64_t out, Encoding weights,
-                      const float* x, const uint64_t* weight,
+                      const T* x, const uint64_t* weight,
                       const Epilogue& epilogue, float* y) {
   const int64_t words = WordsFor(k);
   for (int64_t row = 0; row < rows; ++row) {
     WriteRow(epilogue, {.y = y}, row, out, [&](int64_t o) {
       return Finish(epilogue, o, out, [&](int64_t m, int64_t /*n*/) {
-        return float(
-            FloatDot(weights, x + row * k, weight + (m * out + o) * words, k));
+        return float(WeightedSum(weights, x + row * k,
+                                 weight + (m * out + o) * words, k));
       });
     });
   }
 }
 
-void BinaryWeightConv(const ConvShape& shape, Encoding weights, const float* x,
+template <typename T>
+void BinaryWeightConv(const ConvShape& shape, Encoding weights, const T* x,
                       const uint64_t* weight, const Epilogue& epilogue,
                       float* y) {
   const Window& window = shape.window;
@@ -220,29 +227,31 @@ void BinaryWeightConv(const ConvShape& shape, Encoding weights, const float* x,
   const int64_t tap_words = WordsFor(group_in);
   const int64_t filter_words = window.kernel_h * window.kernel_w * tap_words;
 
-  ForEachOutputPixel(window, [&](int64_t pixel, int64_t item, int64_t oh,
-                                 int64_t ow) {
-    const auto accumulate = [&](int64_t o, int64_t m) {
-      const uint64_t* filter = weight + (m * out + o) * filter_words;
-      const int64_t first_channel = o / group_out * group_in;
-      double acc = 0;
-      ForEachTap(window, oh, ow, [&](const Tap& tap) {
-        if (!tap.inside) return;
-        const float* a = x + InputPixel(window, item, tap) * shape.in_channels +
+  ForEachOutputPixel(
+      window, [&](int64_t pixel, int64_t item, int64_t oh, int64_t ow) {
+        const auto accumulate = [&](int64_t o, int64_t m) {
+          const uint64_t* filter = weight + (m * out + o) * filter_words;
+          const int64_t first_channel = o / group_out * group_in;
+          SumOf<T> acc = 0;
+          ForEachTap(window, oh, ow, [&](const Tap& tap) {
+            if (!tap.inside) return;
+            const T* a = x + InputPixel(window, item, tap) * shape.in_channels +
                          first_channel;
-        acc += FloatDot(weights, a, filter + tap.index * tap_words, group_in);
+            acc += WeightedSum(weights, a, filter + tap.index * tap_words,
+                               group_in);
+          });
+          return acc;
+        };
+        WriteRow(epilogue, {.y = y}, pixel, out, [&](int64_t o) {
+          return Finish(epilogue, o, out, [&](int64_t m, int64_t /*n*/) {
+            return float(accumulate(o, m));
+          });
+        });
       });
-      return acc;
-    };
-    WriteRow(epilogue, {.y = y}, pixel, out, [&](int64_t o) {
-      return Finish(epilogue, o, out, [&](int64_t m, int64_t /*n*/) {
-        return float(accumulate(o, m));
-      });
-    });
-  });
 }
 
-void Binarize(int64_t rows, int64_t channels, const float* x,
+template <typename T>
+void Binarize(int64_t rows, int64_t channels, const T* x,
               const float* threshold, int64_t threshold_stride, uint64_t* y) {
   const int64_t words = WordsFor(channels);
   std::fill(y, y + rows * words, 0);
@@ -250,7 +259,7 @@ void Binarize(int64_t rows, int64_t channels, const float* x,
     for (int64_t c = 0; c < channels; ++c) {
       const float t =
           threshold == nullptr ? 0.0f : threshold[c * threshold_stride];
-      if (x[row * channels + c] >= t) SetBit(y + row * words, c);
+      if (float(x[row * channels + c]) >= t) SetBit(y + row * words, c);
     }
   }
 }
@@ -269,5 +278,18 @@ void BinaryMaxPool(const Window& window, int64_t channels, const uint64_t* x,
         });
       });
 }
+
+#define BQE_INSTANTIATE(T)                                                   \
+  template void BinaryWeightGemm(int64_t, int64_t, int64_t, Encoding,        \
+                                 const T*, const uint64_t*, const Epilogue&, \
+                                 float*);                                    \
+  template void BinaryWeightConv(const ConvShape&, Encoding, const T*,       \
+                                 const uint64_t*, const Epilogue&, float*);  \
+  template void Binarize(int64_t, int64_t, const T*, const float*, int64_t,  \
+                         uint64_t*);
+BQE_INSTANTIATE(float)
+BQE_INSTANTIATE(int8_t)
+BQE_INSTANTIATE(uint8_t)
+#undef BQE_INSTANTIATE
 
 }  // namespace bqengine::kernels::reference

@@ -20,14 +20,16 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Bit i: lane i of a mask of at most 16 lanes.
+// Bit i: lane i of a mask of at most 64 lanes.
 template <class D, class M>
 HWY_INLINE HWY_ATTR uint64_t MaskBits(D d, M mask) {
   uint8_t bytes[8];  // what StoreMaskBits may write, though it does not
   hn::StoreMaskBits(d, mask, bytes);
   if (hn::Lanes(d) <= 8) return bytes[0];
-  uint16_t bits;
-  std::memcpy(&bits, bytes, sizeof(bits));
+  uint64_t bits = 0;  // a copy of known size is a load
+  if (hn::Lanes(d) == 16) std::memcpy(&bits, bytes, 2);
+  if (hn::Lanes(d) == 32) std::memcpy(&bits, bytes, 4);
+  if (hn::Lanes(d) == 64) std::memcpy(&bits, bytes, 8);
   return bits;
 }
 

@@ -1,7 +1,6 @@
 #include "kernels/wgemm.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -13,8 +12,8 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "binary_weights-inl.h"
 #include "patches-inl.h"
-#include "product-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace bqengine::kernels::HWY_NAMESPACE {
@@ -32,17 +31,9 @@ namespace {
 // An FMA with a factor of +-1 rounds once, like the addition that it stands
 // for: results are the same with and without FMA.
 
-using WordTag = hn::RebindToUnsigned<FloatTag>;
-using WordVec = hn::Vec<WordTag>;
-
 constexpr size_t kStepBits = 32;
 
 size_t StepsFor(size_t k) { return (k + kStepBits - 1) / kStepBits; }
-
-// Words of each channel: mul, add, then for each base alpha and the weights.
-size_t ChannelWords(size_t k, size_t weight_bases) {
-  return 2 + weight_bases * (1 + StepsFor(k));
-}
 
 // {-1,+1}. A set bit is the sign: packing inverts the weights.
 struct BipolarBits {
@@ -92,72 +83,28 @@ HWY_INLINE void ZeroRow(std::index_sequence<kV...>, FloatVec* sums) {
   ((sums[kV] = hn::Zero(FloatTag())), ...);
 }
 
-template <size_t... kV>
-HWY_INLINE void ScaleRow(std::index_sequence<kV...>, const FloatVec* alpha,
-                         const FloatVec* acc, FloatVec* total) {
-  ((total[kV] = hn::Mul(alpha[kV], acc[kV])), ...);
-}
-
-template <size_t... kV>
-HWY_INLINE void AddScaledRow(std::index_sequence<kV...>, const FloatVec* alpha,
-                             const FloatVec* acc, FloatVec* total) {
-  ((total[kV] = hn::Add(total[kV], hn::Mul(alpha[kV], acc[kV]))), ...);
-}
-
-template <size_t... kV>
-HWY_INLINE void AffineRow(std::index_sequence<kV...>, const FloatVec* mul,
-                          const FloatVec* add, FloatVec* total) {
-  ((total[kV] = hn::Add(hn::Mul(total[kV], mul[kV]), add[kV])), ...);
-}
-
 template <class Bits>
-struct BinaryWeights {
+struct FloatSums {
   // The words and the factors made from them take two vectors each: with 16
   // registers 4 rows fit. Measured with AVX2 at 784x256x256: 96 GFLOP/s, 6 rows
   // spill and reach 73.
   static constexpr size_t kTileRows = kManyRegisters ? 8 : 4;
   size_t k;
-  size_t weight_bases;
-  const uint32_t* packed;
 
-  template <size_t... kR, size_t... kV>
-  HWY_INLINE void Tile(std::index_sequence<kR...> rows,
-                       std::index_sequence<kV...> vectors,
-                       const TileRange& range) const {
-    constexpr size_t kVectors = sizeof...(kV);
-    const FloatTag d;
-    const WordTag du;
-    const size_t channel_words = ChannelWords(k, weight_bases);
-    const uint32_t* panel = packed + range.channel * channel_words;
-    const auto load = [&](size_t vector, size_t row) HWY_ATTR {
-      return hn::Load(
-          du, panel + PackedOffset<kVectors>(vector, row, channel_words));
-    };
+  HWY_INLINE size_t BaseRows() const { return StepsFor(k); }
 
-    FloatVec total[sizeof...(kR)][kVectors];
-    FloatVec acc[sizeof...(kR)][kVectors];
-    size_t m = 0, row = 2;
-    do {  // at least one base: GCC warns of an unset total otherwise
-      const FloatVec alpha[] = {hn::BitCast(d, load(kV, row))...};
-      ++row;
-      (ZeroRow(vectors, acc[kR]), ...);
-      for (size_t i = 0; i < k; i += kStepBits, ++row) {
-        WordVec words[] = {load(kV, row)...};
-        Step(rows, vectors, std::min(kStepBits, k - i), range.x + i,
-             range.x_stride, words, acc[0]);
-      }
-      if (m == 0) {
-        (ScaleRow(vectors, alpha, acc[kR], total[kR]), ...);
-      } else {
-        (AddScaledRow(vectors, alpha, acc[kR], total[kR]), ...);
-      }
-    } while (++m < weight_bases);
-    const FloatVec mul[] = {hn::BitCast(d, load(kV, 0))...};
-    const FloatVec add[] = {hn::BitCast(d, load(kV, 1))...};
-    (AffineRow(vectors, mul, add, total[kR]), ...);
-    (StoreRow(vectors, total[kR], range.channels,
-              range.y + kR * range.y_stride),
-     ...);
+  template <size_t... kR, size_t... kV, class Load>
+  HWY_INLINE void Compute(std::index_sequence<kR...> rows,
+                          std::index_sequence<kV...> vectors,
+                          const TileRange<float>& range, const Load& load,
+                          FloatVec (&acc)[sizeof...(kR)][sizeof...(kV)]) const {
+    (ZeroRow(vectors, acc[kR]), ...);
+    size_t row = 0;
+    for (size_t i = 0; i < k; i += kStepBits, ++row) {
+      WordVec words[] = {load(kV, row)...};
+      Step(rows, vectors, std::min(kStepBits, k - i), range.x + i,
+           range.x_stride, words, acc[0]);
+    }
   }
 
   template <size_t... kR, size_t... kV>
@@ -176,32 +123,7 @@ struct BinaryWeights {
 };
 
 int64_t PackedWords(int64_t k, int64_t out, int64_t weight_bases) {
-  const int64_t lanes = hn::Lanes(FloatTag());
-  return (out + lanes - 1) / lanes * lanes * ChannelWords(k, weight_bases);
-}
-
-// What is done to a channel, with what changes nothing for the absent: x * 1,
-// and x + -0, which unlike x + 0 also keeps a zero's sign.
-struct ChannelConstants {
-  float mul = 1.0f;
-  float add = -0.0f;
-};
-
-ChannelConstants ConstantsOf(const Epilogue& epilogue, int64_t o) {
-  ChannelConstants constants;
-  if (epilogue.mul != nullptr) {
-    constants.mul = epilogue.mul[o * epilogue.mul_stride];
-  }
-  if (epilogue.add != nullptr) {
-    constants.add = epilogue.add[o * epilogue.add_stride];
-  }
-  return constants;
-}
-
-float AlphaOf(const Epilogue& epilogue, int64_t total_out, int64_t m,
-              int64_t o) {
-  if (epilogue.alpha == nullptr) return 1.0f;
-  return epilogue.alpha[epilogue.alpha_per_channel ? m * total_out + o : m];
+  return PanelWords(StepsFor(size_t(k)), out, weight_bases);
 }
 
 // The 32 weights from `k` on of one filter.
@@ -222,49 +144,29 @@ void PackWeights(int64_t taps, int64_t tap_bits, int64_t total_out,
                  int64_t first, int64_t out, Encoding encoding,
                  const uint64_t* weight, const Epilogue& epilogue,
                  uint32_t* packed) {
-  const int64_t lanes = hn::Lanes(FloatTag());
-  const int64_t panel = kPanelVectors * lanes;
   const int64_t filter_words = taps * WordsFor(tap_bits);
   const uint64_t flip =
       encoding == Encoding::kBipolar ? BipolarBits::kFlip : UnipolarBits::kFlip;
-  for (int64_t begin = 0; begin < out; begin += panel) {
-    const int64_t width = out - begin > lanes ? panel : lanes;
-    // Calls value(o) for the channels of a row; lanes beyond them are zero.
-    const auto write_row = [&](const auto& value) {
-      for (int64_t c = begin; c < begin + width; ++c) {
-        *packed++ = c < out ? value(first + c) : 0u;
-      }
-    };
-    write_row([&](int64_t o) {
-      return std::bit_cast<uint32_t>(ConstantsOf(epilogue, o).mul);
-    });
-    write_row([&](int64_t o) {
-      return std::bit_cast<uint32_t>(ConstantsOf(epilogue, o).add);
-    });
-    for (int64_t m = 0; m < epilogue.weight_bases; ++m) {
-      write_row([&](int64_t o) {
-        return std::bit_cast<uint32_t>(AlphaOf(epilogue, total_out, m, o));
-      });
-      for (int64_t k = 0; k < taps * tap_bits; k += kStepBits) {
-        write_row([&](int64_t o) {
-          return WeightWord(k, taps, tap_bits, flip,
-                            weight + (m * total_out + o) * filter_words);
-        });
-      }
-    }
-  }
+  PackPanels(
+      total_out, first, out, epilogue, StepsFor(size_t(taps * tap_bits)),
+      [&](int64_t m, int64_t o, size_t row) {
+        return WeightWord(int64_t(row * kStepBits), taps, tap_bits, flip,
+                          weight + (m * total_out + o) * filter_words);
+      },
+      packed);
 }
 
 void Gemm(int64_t rows, int64_t k, int64_t weight_bases, Encoding encoding,
           const float* x, int64_t x_stride, const uint32_t* packed,
           int64_t out_begin, int64_t out_end, float* y, int64_t y_stride) {
-  if (encoding == Encoding::kBipolar) {
-    Product(BinaryWeights<BipolarBits>{size_t(k), size_t(weight_bases), packed},
+  const auto product = [&](auto sums) HWY_ATTR {
+    Product(BinaryWeights<decltype(sums)>{sums, size_t(weight_bases), packed},
             rows, x, x_stride, out_begin, out_end, y, y_stride);
+  };
+  if (encoding == Encoding::kBipolar) {
+    product(FloatSums<BipolarBits>{size_t(k)});
   } else {
-    Product(
-        BinaryWeights<UnipolarBits>{size_t(k), size_t(weight_bases), packed},
-        rows, x, x_stride, out_begin, out_end, y, y_stride);
+    product(FloatSums<UnipolarBits>{size_t(k)});
   }
 }
 

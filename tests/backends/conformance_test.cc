@@ -50,6 +50,8 @@ std::vector<uint8_t> RandomInput(GraphMaker& maker, const TensorInfo& info) {
   if (info.type == DataType::kFloat32) {
     const auto values = maker.Floats(bytes.size() / sizeof(float), -1, 1);
     std::memcpy(bytes.data(), values.data(), bytes.size());
+  } else if (IsInteger(info.type)) {
+    for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(maker.Int(0, 255));
   } else {
     Shape shape = info.shape;
     shape[0] = kBatchSize;
@@ -142,6 +144,10 @@ void CheckSeeds(uint32_t first, uint32_t count,
     if (::testing::Test::HasFailure()) return;  // one case says enough
   }
   EXPECT_GE(ran, static_cast<int>(count)) << "nothing ran";
+}
+
+DataType PickInteger(GraphMaker& maker) {
+  return maker.Int(0, 1) == 0 ? DataType::kInt8 : DataType::kUint8;
 }
 
 DataType PickBits(GraphMaker& maker) {
@@ -399,7 +405,8 @@ TEST(Conformance, GlobalAveragePool) {
 }
 
 // A convolution with float activations, and weights of floats or bits.
-Case FloatConv(GraphMaker& maker, bool binary_weights) {
+Case FloatConv(GraphMaker& maker, bool binary_weights,
+               DataType input = DataType::kFloat32) {
   const RandomWindow window(maker);
   int64_t group = 1, in = maker.Int(1, 70), out = maker.Int(1, 70);
   if (maker.Int(0, 3) == 0) {
@@ -408,6 +415,7 @@ Case FloatConv(GraphMaker& maker, bool binary_weights) {
     out = group * maker.Int(1, 20);
   }
   Graph graph = maker.Start({kBatch, window.h, window.w, in});
+  graph.inputs[0].info.type = input;
   auto attributes = window.Attributes();
   attributes["group"] = group;
   const int64_t taps = window.kernel[0] * window.kernel[1] * in / group;
@@ -431,6 +439,7 @@ Case FloatConv(GraphMaker& maker, bool binary_weights) {
   AddEpilogue(maker, bases, 1, out, false, constants);
   constants.erase("beta");
   GraphMaker::Add(graph, "BinaryWeightConv", "y", {"x"}, attributes, constants);
+  if (IsInteger(input)) return {graph, {}};
   return {graph, {3.0 * k * 2 + 2, k + 5}};
 }
 
@@ -439,6 +448,52 @@ TEST(Conformance, Conv) {
 }
 TEST(Conformance, BinaryWeightConv) {
   CheckSeeds(7200, 120, [](GraphMaker& m) { return FloatConv(m, true); });
+}
+
+// Sums of integers are exact: the same bits.
+TEST(Conformance, BinaryWeightConvOfIntegers) {
+  CheckSeeds(7300, 200,
+             [](GraphMaker& m) { return FloatConv(m, true, PickInteger(m)); });
+}
+TEST(Conformance, BinaryWeightGemmOfIntegers) {
+  CheckSeeds(7800, 200, [](GraphMaker& maker) {
+    const int64_t k = maker.Int(1, 1000), out = Pick(maker, kChannels);
+    const int64_t bases = maker.Int(1, 3);
+    Graph graph =
+        maker.Start(maker.Int(0, 3) == 0 ? Shape{kBatch, maker.Int(1, 9), k}
+                                         : Shape{kBatch, k});
+    graph.inputs[0].info.type = PickInteger(maker);
+    std::map<std::string, Constant> constants = {
+        {"weight", maker.RandomBits(PickBits(maker), {bases, out, k})}};
+    AddEpilogue(maker, bases, 1, out, false, constants);
+    constants.erase("beta");
+    GraphMaker::Add(graph, "BinaryWeightGemm", "y", {"x"}, {}, constants);
+    return Case{graph, {}};
+  });
+}
+
+// Thresholds within the range of the type and beyond it, equal to integers or
+// between them.
+TEST(Conformance, BinarizeIntegers) {
+  for (int64_t channels = 1; channels <= 193; ++channels) {
+    CheckSeeds(
+        5500 + static_cast<uint32_t>(channels), 1, [&](GraphMaker& maker) {
+          Graph graph = maker.Start({kBatch, maker.Int(1, 9), channels});
+          graph.inputs[0].info.type = PickInteger(maker);
+          std::map<std::string, Constant> constants;
+          if (maker.Int(0, 3) != 0) {
+            const int64_t count = maker.Int(0, 1) == 0 ? 1 : channels;
+            auto values = maker.Floats(static_cast<size_t>(count), -160, 290);
+            for (float& value : values) {
+              if (maker.Int(0, 1) == 0) value = std::round(value);
+            }
+            constants["threshold"] = Constant::Floats({count}, values);
+          }
+          GraphMaker::Add(graph, "Binarize", "y", {"x"}, {}, constants);
+          return Case{graph, {}};
+        });
+    if (HasFailure()) return;
+  }
 }
 
 TEST(Conformance, Gemm) {
@@ -517,7 +572,7 @@ TEST(Conformance, DataMovement) {
   CheckSeeds(8400, 120, [](GraphMaker& maker) {
     const int64_t h = maker.Int(1, 4), w = maker.Int(1, 4);
     const int64_t c = Pick(maker, kChannels);
-    const DataType type = static_cast<DataType>(maker.Int(1, 3));
+    const DataType type = static_cast<DataType>(maker.Int(1, 5));
     Graph graph = StartBits(maker, type, {kBatch, h, w, c}, 2);
     GraphMaker::Add(graph, "Concat", "a", InputNames(graph),
                     {{"axis", maker.Int(1, 3)}});

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,7 +28,7 @@ using Floats = std::vector<float>;
 using Ints = std::vector<int64_t>;
 using kernels::WordsFor;
 
-// An activation with its batch; bits as the values they stand for.
+// An activation with its batch; bits and integers as the values they stand for.
 struct Tensor {
   DataType type = DataType::kFloat32;
   Shape shape;
@@ -101,11 +102,15 @@ Tensor RunNode(const std::string& op,
   }
 
   std::vector<std::vector<uint64_t>> packed(inputs.size());
+  std::vector<std::vector<uint8_t>> integers(inputs.size());
   std::vector<InputView> input_views;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Floats& values = inputs[i].values;
     if (inputs[i].type == DataType::kFloat32) {
       input_views.push_back({values.data(), values.size() * sizeof(float)});
+    } else if (IsInteger(inputs[i].type)) {
+      for (float value : values) integers[i].push_back(uint8_t(int(value)));
+      input_views.push_back({integers[i].data(), integers[i].size()});
     } else {
       packed[i] = PackValues(values, inputs[i].shape.back());
       input_views.push_back(
@@ -115,16 +120,22 @@ Tensor RunNode(const std::string& op,
   Tensor y{model->output(0).type, model->output(0).shape, {}};
   y.shape[0] = batch;
   y.values.resize(size_t(Count(y.shape)));
-  const bool bits = y.type != DataType::kFloat32;
+  const bool bits = IsBits(y.type);
   std::vector<uint64_t> words(
       bits ? size_t(Count(y.shape) / y.shape.back() * WordsFor(y.shape.back()))
            : 0,
       ~uint64_t{0});
   OutputView output{y.values.data(), y.values.size() * sizeof(float)};
   if (bits) output = {words.data(), words.size() * sizeof(uint64_t)};
+  std::vector<uint8_t> bytes(IsInteger(y.type) ? y.values.size() : 0);
+  if (IsInteger(y.type)) output = {bytes.data(), bytes.size()};
   const Status status = session->Run(batch, input_views, {&output, 1});
   EXPECT_TRUE(status.ok()) << status.message();
   if (bits) y.values = UnpackValues(words, y);
+  for (size_t i = 0; i < bytes.size(); ++i) {
+    y.values[i] =
+        y.type == DataType::kInt8 ? float(int8_t(bytes[i])) : float(bytes[i]);
+  }
   return y;
 }
 
@@ -133,6 +144,8 @@ Tensor RandomTensor(std::mt19937& random, DataType type, const Shape& shape) {
   for (int64_t i = 0; i < Count(shape); ++i) {
     const bool one = random() & 1;
     tensor.values.push_back(type == DataType::kFloat32   ? float(i + 1)
+                            : type == DataType::kInt8    ? float(i % 256 - 128)
+                            : type == DataType::kUint8   ? float(i % 256)
                             : one                        ? 1.0f
                             : type == DataType::kBipolar ? -1.0f
                                                          : 0.0f);
@@ -178,7 +191,34 @@ Shape IndexOf(const Shape& shape, int64_t position) {
 }
 
 const DataType kTypes[] = {DataType::kFloat32, DataType::kBipolar,
-                           DataType::kUnipolar};
+                           DataType::kUnipolar, DataType::kInt8,
+                           DataType::kUint8};
+
+TEST(ReferenceBackend, Integers) {
+  const Tensor x = {DataType::kUint8, {1, 4}, {0, 100, 200, 255}};
+  const Tensor bits = RunNode(
+      "Binarize", {{"encoding", std::string("unipolar")}},
+      {{"threshold", Constant::Floats({4}, {-1.0f, 100.0f, 200.5f, 256.0f})}},
+      {x});
+  EXPECT_EQ(bits.values, (Floats{1, 1, 0, 0}));
+  const Constant weight =
+      Constant::Bits(DataType::kBipolar, {1, 2, 4}, {0b1011, 0b0000});
+  const Tensor y = RunNode("BinaryWeightGemm", {},
+                           {{"weight", weight},
+                            {"mul", Constant::Floats({1}, {0.5f})},
+                            {"add", Constant::Floats({2}, {1, 2})}},
+                           {x});
+  EXPECT_EQ(y.values, (Floats{78.5f, -275.5f}));
+
+  const Tensor image = {DataType::kInt8, {1, 1, 2, 1}, {-128, 127}};
+  const Constant taps =
+      Constant::Bits(DataType::kUnipolar, {1, 1, 1, 3, 1}, {1, 0, 1});
+  const Tensor sums =
+      RunNode("BinaryWeightConv",
+              {{"kernel_shape", Ints{1, 3}}, {"pads", Ints{0, 1, 0, 1}}},
+              {{"weight", taps}}, {image});
+  EXPECT_EQ(sums.values, (Floats{127, -128}));
+}
 
 // The registry leaves to this backend whatever no other one takes.
 TEST(ReferenceBackend, SupportsEveryOpAndNoUnknownType) {
@@ -207,8 +247,17 @@ TEST(ReferenceBackend, SupportsEveryOpAndNoUnknownType) {
     node.op = schema.name;
     tensor.type = BQE_FLOAT32;
     EXPECT_NE(backend->supports(backend, &node), 0) << schema.name;
-    tensor.type = BQE_UNIPOLAR + 1;
+    tensor.type = BQE_UINT8 + 1;
     EXPECT_EQ(backend->supports(backend, &node), 0) << schema.name;
+    const std::set<std::string> take_integers = {
+        "Binarize", "BinaryWeightConv", "BinaryWeightGemm", "Concat",
+        "Flatten",  "Reshape",          "Transpose"};
+    for (bqe_type type : {BQE_INT8, BQE_UINT8}) {
+      tensor.type = type;
+      EXPECT_EQ(backend->supports(backend, &node) != 0,
+                take_integers.contains(schema.name))
+          << schema.name;
+    }
   }
   tensor.type = BQE_FLOAT32;
   node.op = "Conv2";
@@ -223,7 +272,7 @@ TEST(ReferenceBackend, SupportsEveryOpAndNoUnknownType) {
 TEST(ReferenceBackendMovement, FlattenKeepsTheOrder) {
   for (uint32_t seed = 1; seed <= 40; ++seed) {
     std::mt19937 random(seed);
-    const Tensor x = RandomTensor(random, kTypes[seed % 3],
+    const Tensor x = RandomTensor(random, kTypes[seed % 5],
                                   RandomShape(random, 2 + seed % 3));
     SCOPED_TRACE("seed " + std::to_string(seed) + ShapeName(x.shape));
     const Tensor y = RunNode("Flatten", {}, {}, {x});
@@ -238,7 +287,7 @@ TEST(ReferenceBackendMovement, ReshapeKeepsTheOrder) {
     std::mt19937 random(seed);
     const int64_t a = Pick(random, 1, 4), b = Pick(random, 1, 4);
     const int64_t c = 16 * Pick(random, 1, 5) + Pick(random, 0, 1);
-    const Tensor x = RandomTensor(random, kTypes[seed % 3], {2, a, b * c});
+    const Tensor x = RandomTensor(random, kTypes[seed % 5], {2, a, b * c});
     SCOPED_TRACE("seed " + std::to_string(seed) + ShapeName(x.shape));
     const Tensor y =
         RunNode("Reshape", {{"shape", Ints{0, b, -1, c}}}, {}, {x});
@@ -285,7 +334,7 @@ TEST(ReferenceBackendMovement, Concat) {
     for (int64_t i = 0, count = Pick(random, 2, 4); i < count; ++i) {
       Shape own = shape;
       own[size_t(axis)] = Pick(random, 1, 70);
-      inputs.push_back(RandomTensor(random, kTypes[seed / 3 % 3], own));
+      inputs.push_back(RandomTensor(random, kTypes[seed / 3 % 5], own));
     }
     SCOPED_TRACE("seed " + std::to_string(seed) + ShapeName(shape) + " axis " +
                  std::to_string(axis));

@@ -54,6 +54,20 @@ TEST(RoundTrip, GivesTheSameBytes) {
             ReadBytes(b.File("model.safetensors")));
 }
 
+TEST(RoundTrip, IntegerInputs) {
+  for (DataType type : {DataType::kInt8, DataType::kUint8}) {
+    SCOPED_TRACE(DataTypeName(type));
+    ScratchFolder folder;
+    Graph graph;
+    graph.inputs.push_back(
+        {"x", {type, {kBatch, 3, 2, 4}}, Layout::kNCHW, Preprocess()});
+    graph.outputs.push_back({"y", {}});
+    graph.nodes.push_back(MakeNode("flat", "Flatten", "x", "z"));
+    graph.nodes.push_back(MakeNode("sign", "Binarize", "z", "y"));
+    ExpectSameGraph(graph, WriteAndRead(graph, folder.File("model.json")));
+  }
+}
+
 // Guards the format against changes by accident: files of earlier versions must
 // stay readable, and the JSON Schema is tested with this file. The hash in it
 // stands for the bytes of the weights file.

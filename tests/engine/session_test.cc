@@ -243,6 +243,64 @@ TEST(Session, FloatsAreNotReadAsBits) {
   EXPECT_EQ(session->Run(x, y).code(), StatusCode::kInvalidArgument);
 }
 
+// A picture of bytes: no alignment, no other size; passes change nothing.
+TEST(Session, TakesIntegers) {
+  GraphMaker maker(8);
+  Graph graph = maker.Start({kBatch, 4, 4, 16});
+  graph.inputs[0].info.type = DataType::kUint8;
+  GraphMaker::Add(graph, "Flatten", "flat", {"x"});
+  GraphMaker::Add(graph, "Binarize", "bits", {"flat"}, {},
+                  {{"threshold", Constant::Floats({1}, {127.5f})}});
+  GraphMaker::Add(
+      graph, "BinaryGemm", "y", {"bits"}, {},
+      {{"weight", maker.RandomBits(DataType::kBipolar, {1, 5, 256})}});
+  auto model = Model::FromGraph(graph);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  std::vector<uint8_t> memory(1 + 256);
+  for (uint8_t& value : memory) value = uint8_t(maker.Int(0, 255));
+  const InputView input = {memory.data() + 1, 256};
+  std::vector<std::vector<float>> results;
+  for (bool optimize : {false, true}) {
+    auto session = Session::Create(*model, {.optimize = optimize});
+    ASSERT_TRUE(session.ok()) << session.status().message();
+    std::vector<float> y(5);
+    const OutputView output = {y.data(), 20};
+    const Status status = session->Run(1, {&input, 1}, {&output, 1});
+    ASSERT_TRUE(status.ok()) << status.message();
+    results.push_back(y);
+    const InputView floats = {memory.data(), 4 * 256};
+    EXPECT_EQ(session->Run(1, {&floats, 1}, {&output, 1}).code(),
+              StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ(results[0], results[1]);
+}
+
+TEST(Session, IntegersGoOnlyWhereTheyCan) {
+  const auto expect = [](const std::string& wanted, const std::string& op,
+                         int64_t k, std::map<std::string, Constant> constants) {
+    Graph graph = GraphMaker(9).Start({kBatch, k});
+    graph.inputs[0].info.type = DataType::kInt8;
+    GraphMaker::Add(graph, op, "y", {"x"}, {}, std::move(constants));
+    const auto shapes = InferShapes(graph);
+    EXPECT_EQ(shapes.ok(), wanted.empty());
+    if (shapes.ok()) return;
+    EXPECT_NE(shapes.status().message().find(wanted), std::string::npos)
+        << shapes.status().message();
+  };
+  const auto weight = [](int64_t k) {
+    return std::map<std::string, Constant>{
+        {"weight", Constant::Declare({DataType::kBipolar, {1, 2, k}})}};
+  };
+  expect("Relu takes float32, not int8", "Relu", 4, {});
+  expect("BinaryGemm takes bits, not int8", "BinaryGemm", 4, weight(4));
+  constexpr int64_t kMost = int64_t{1} << 23;
+  expect("", "BinaryWeightGemm", kMost, weight(kMost));
+  expect("more than 2^23 weights", "BinaryWeightGemm", kMost + 1,
+         weight(kMost + 1));
+  expect("int8 is a type of inputs, not of constants", "Add", 4,
+         {{"value", Constant::Declare({DataType::kInt8, {4}})}});
+}
+
 // A forced instruction set must not be helped by another of its family.
 TEST(Session, ForcedTargetDoesEveryNodeThatItsFamilyCan) {
   for (const BackendInfo& backend : ListBackends()) {

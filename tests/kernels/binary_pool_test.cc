@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "binary_test_util.h"
@@ -116,6 +118,92 @@ TEST_P(BinarizeTest, SpecialValues) {
   EXPECT_EQ(y, want);
   kernels->run(1, 20, x.data(), &nan, 0, &y);
   EXPECT_EQ(y, 0u);
+}
+
+// All values of the type against thresholds around every integer, and against
+// those that no value, or every value, reaches.
+template <typename T>
+void ExpectEveryByte(Target target) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const BinarizeKernels* kernels = GetBinarizeKernels(target);
+  ASSERT_NE(kernels, nullptr);
+  const ByteType type =
+      std::is_signed_v<T> ? ByteType::kInt8 : ByteType::kUint8;
+  std::vector<float> thresholds = {-0.0f,      std::nanf(""), kInfinity,
+                                   -kInfinity, 1e-45f,        -1e-45f,
+                                   3e38f,      -3e38f,        0.5f};
+  for (int value = -130; value <= 258; ++value) {
+    const float exact = float(value);
+    thresholds.push_back(std::nextafter(exact, -kInfinity));
+    thresholds.push_back(exact);
+    thresholds.push_back(std::nextafter(exact, kInfinity));
+  }
+  for (float threshold : thresholds) {
+    std::vector<T> x;
+    for (int value = std::numeric_limits<T>::min();
+         value <= std::numeric_limits<T>::max(); ++value) {
+      x.push_back(T(value));
+    }
+    std::vector<uint64_t> want(4);
+    reference::Binarize(1, 256, x.data(), &threshold, 0, want.data());
+    std::vector<int8_t> smallest(256);
+    std::vector<uint64_t> reachable(4);
+    PrepareByteThresholds(256, type, &threshold, 0, smallest.data(),
+                          reachable.data());
+    Guarded<uint64_t> y(4);
+    kernels->run_bytes(1, 256, type, reinterpret_cast<uint8_t*>(x.data()),
+                       smallest.data(), reachable.data(), y.data());
+    SCOPED_TRACE(testing::Message() << "threshold " << threshold);
+    ExpectSame(y, want);
+  }
+}
+
+TEST_P(BinarizeTest, EveryInt8) { ExpectEveryByte<int8_t>(GetParam()); }
+TEST_P(BinarizeTest, EveryUint8) { ExpectEveryByte<uint8_t>(GetParam()); }
+
+template <typename T>
+void ExpectEveryNumberOfChannels(Target target) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 2);
+  Random random(kSeed + 2);
+  const BinarizeKernels* kernels = GetBinarizeKernels(target);
+  ASSERT_NE(kernels, nullptr);
+  const ByteType type =
+      std::is_signed_v<T> ? ByteType::kInt8 : ByteType::kUint8;
+  for (int64_t channels = 1; channels <= 193; ++channels) {
+    SCOPED_TRACE(testing::Message() << channels << " channels");
+    const int64_t rows = Uniform(random, 1, 5);
+    const int64_t stride = Uniform(random, 0, 1);
+    std::vector<float> threshold(static_cast<size_t>(channels));
+    for (float& value : threshold) {
+      value = OneIn(random, 9) ? RandomConstant(random, true)
+                               : float(Uniform(random, -5, 5));
+    }
+    // No byte beyond the tensor may be read: it ends with its block of memory.
+    std::vector<T> x(static_cast<size_t>(rows * channels));
+    for (T& value : x) value = T(Uniform(random, -6, 6));
+    const float* given = OneIn(random, 9) ? nullptr : threshold.data();
+    const int64_t words = rows * WordsFor(channels);
+    std::vector<uint64_t> want(static_cast<size_t>(words));
+    reference::Binarize(rows, channels, x.data(), given, stride, want.data());
+    Guarded<int8_t> smallest(channels);
+    Guarded<uint64_t> reachable(WordsFor(channels));
+    PrepareByteThresholds(channels, type, given, stride, smallest.data(),
+                          reachable.data());
+    EXPECT_TRUE(smallest.GuardsIntact());
+    EXPECT_TRUE(reachable.GuardsIntact());
+    Guarded<uint64_t> y(words);
+    kernels->run_bytes(rows, channels, type,
+                       reinterpret_cast<uint8_t*>(x.data()), smallest.data(),
+                       reachable.data(), y.data());
+    ExpectSame(y, want);
+  }
+}
+
+TEST_P(BinarizeTest, EveryNumberOfChannelsInt8) {
+  ExpectEveryNumberOfChannels<int8_t>(GetParam());
+}
+TEST_P(BinarizeTest, EveryNumberOfChannelsUint8) {
+  ExpectEveryNumberOfChannels<uint8_t>(GetParam());
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, BinaryPoolTest,

@@ -520,6 +520,24 @@ class Infer(RunTest):
         self.assertEqual(result.stderr.decode(),
                          f"bq-run: {blue}: resized from 9x5 to 4x4\n")
 
+    def test_integers(self):
+        """A uint8 input takes pixels, and arrays of integers, as they are."""
+        output = self.path("y.npy")
+        pixel = [250, 100, 5]
+        sums = [250 + 100 - 5, 250 - 100 + 5] * 4
+        for name, data in (
+                ("a.png", png(2, 2, tuple(pixel))),
+                ("a.npy", npy([1, 2, 2, 3], pixel * 4, "|u1")),
+                ("b.npy", npy([1, 2, 2, 3], pixel * 4))):
+            self.run_text(self.model("pixels"), "-i", self.write(name, data),
+                          "-o", output)
+            self.assertEqual(read_npy(output), ([1, 2, 2, 2], sums), name)
+        for bad in (256, -1, 0.5, float("nan")):
+            path = self.write("bad.npy", npy([1, 2, 2, 3], [bad] * 12))
+            self.expect_error(2, "which is no number of type uint8",
+                              self.model("pixels"), "-i", path)
+        self.run_text(self.model("pixels"), "--benchmark", "--runs", "3")
+
     def test_idx(self):
         path = os.path.join(self.mnist(), "t10k-images-idx3-ubyte.gz")
         facts = self.run_json(self.model("digits"), "-i", path, "--topk", "1")

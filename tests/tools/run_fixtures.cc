@@ -69,6 +69,20 @@ Graph Sum() {
   return graph;
 }
 
+// The pixels of an RGB picture as they are: sums of the channels times +1, +1,
+// -1 and times +1, -1, +1.
+Graph Pixels() {
+  Graph graph;
+  graph.inputs.push_back(
+      {.name = "x", .info = {DataType::kUint8, {kBatch, 2, 2, 3}}});
+  GraphMaker::Add(
+      graph, "BinaryWeightConv", "y", {"x"},
+      {{"kernel_shape", std::vector<int64_t>{1, 1}}},
+      {{"weight",
+        Constant::Bits(DataType::kBipolar, {1, 2, 1, 1, 3}, {0b011, 0b101})}});
+  return graph;
+}
+
 bool Write(const std::string& path, const Graph& graph) {
   const Status status = WriteGraph(graph, path);
   if (!status.ok()) {
@@ -88,6 +102,7 @@ int main(int argc, char** argv) {
       bqengine::Write(folder + "counts.json", bqengine::Counts()) &&
       bqengine::Write(folder + "relu.json", bqengine::Relu()) &&
       bqengine::Write(folder + "color.json", bqengine::Color()) &&
-      bqengine::Write(folder + "sum.json", bqengine::Sum());
+      bqengine::Write(folder + "sum.json", bqengine::Sum()) &&
+      bqengine::Write(folder + "pixels.json", bqengine::Pixels());
   return written ? 0 : 1;
 }

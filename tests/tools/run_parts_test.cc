@@ -103,9 +103,9 @@ TEST(Runner, SlicesInputsAndExpandsBits) {
   const Model model = TwoInTwoOut();
   GraphMaker maker(2);
   constexpr size_t kItems = 5, kFeatures = 70;
-  const std::vector<std::vector<float>> inputs = {
-      maker.Floats(kItems * kFeatures, -1, 1),
-      maker.Floats(kItems * kFeatures, -1, 1)};
+  const std::vector<float> x = maker.Floats(kItems * kFeatures, -1, 1);
+  const std::vector<float> y = maker.Floats(kItems * kFeatures, -1, 1);
+  const std::vector<Values> inputs = {x, y};
   auto runner = Runner::Create(model, {}, 2);
   ASSERT_TRUE(runner.ok()) << runner.status().message();
   ASSERT_TRUE(runner->Run(3, 2, inputs).ok());
@@ -115,7 +115,7 @@ TEST(Runner, SlicesInputsAndExpandsBits) {
   ASSERT_EQ(runner->output(2).size(), 2 * kFeatures);
   for (size_t i = 0; i < 2 * kFeatures; ++i) {
     const size_t at = 3 * kFeatures + i;
-    const float sum = inputs[0][at] + inputs[1][at];
+    const float sum = x[at] + y[at];
     EXPECT_EQ(runner->output(0)[i], sum);
     EXPECT_EQ(runner->output(1)[i], sum >= 0 ? 1 : -1) << i;
     EXPECT_EQ(runner->output(2)[i], sum >= 0 ? 1 : 0) << i;
@@ -124,6 +124,24 @@ TEST(Runner, SlicesInputsAndExpandsBits) {
   ASSERT_TRUE(runner->Run(0, 1, inputs).ok());
   EXPECT_EQ(runner->output(1).size(), kFeatures);
   EXPECT_EQ(runner->last_batch(), 1);
+}
+
+// Out come the integers that went in.
+TEST(Runner, TakesAndGivesIntegers) {
+  for (const DataType type : {DataType::kInt8, DataType::kUint8}) {
+    Graph graph;
+    graph.inputs = {{.name = "x", .info = {type, {kBatch, 2, 2}}}};
+    GraphMaker::Add(graph, "Flatten", "y", {"x"});
+    auto runner = Runner::Create(MakeModel(graph), {}, 1);
+    ASSERT_TRUE(runner.ok()) << runner.status().message();
+    const std::vector<Values> inputs = {
+        std::vector<uint8_t>{9, 9, 9, 9, 0, 1, 127, 200}};
+    ASSERT_TRUE(runner->Run(1, 1, inputs).ok());
+    const std::vector<float> y(runner->output(0).begin(),
+                               runner->output(0).end());
+    const float last = type == DataType::kInt8 ? -56 : 200;
+    EXPECT_EQ(y, (std::vector<float>{0, 1, 127, last}));
+  }
 }
 
 TEST(Runner, RefusesInputsOfBits) {
@@ -148,7 +166,7 @@ TEST(Profile, MediansOfFullBatchesSinceTheWarmUp) {
   options.profile = "unused";
   auto runner = Runner::Create(MakeModel(graph), options, 4);
   ASSERT_TRUE(runner.ok()) << runner.status().message();
-  const std::vector<std::vector<float>> inputs = {maker.Floats(600, -1, 1)};
+  const std::vector<Values> inputs = {maker.Floats(600, -1, 1)};
   const Result<int64_t> warm_up = runner->WarmUp(6, 0, inputs);
   ASSERT_TRUE(warm_up.ok()) << warm_up.status().message();
   EXPECT_GE(*warm_up, 1);
@@ -261,13 +279,23 @@ TEST(Inputs, PixelsFitTheModelOrAreRefused) {
   for (const Shape& shape : {Shape{kBatch, 2, 2, 1}, Shape{kBatch, 4}}) {
     const auto values = PixelsToValues(model_of(shape), gray, "g", note);
     ASSERT_TRUE(values.ok()) << values.status().message();
-    EXPECT_EQ(*values, halves);
+    EXPECT_EQ(std::get<std::vector<float>>(*values), halves);
   }
   EXPECT_TRUE(notes.empty());
+  Graph integers = maker.Start({kBatch, 2, 2, 1});
+  GraphMaker::Add(integers, "Flatten", "y", {"x"});
+  integers.inputs[0].info.type = DataType::kUint8;
+  const auto as_they_are = PixelsToValues(MakeModel(integers), gray, "g", note);
+  ASSERT_TRUE(as_they_are.ok()) << as_they_are.status().message();
+  EXPECT_EQ(std::get<std::vector<uint8_t>>(*as_they_are), gray.pixels);
+  integers.inputs[0].info.type = DataType::kInt8;
+  tools::ExpectFileError(
+      PixelsToValues(MakeModel(integers), gray, "g", note).status(),
+      StatusCode::kInvalidArgument, "g", "takes int8, not pixels");
   const auto resized =
       PixelsToValues(model_of({kBatch, 4, 3, 1}), gray, "g", note);
   ASSERT_TRUE(resized.ok()) << resized.status().message();
-  EXPECT_EQ(resized->size(), 12u);
+  EXPECT_EQ(std::get<std::vector<float>>(*resized).size(), 12u);
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_EQ(notes[0], "g: resized from 2x2 to 3x4");
 

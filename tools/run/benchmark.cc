@@ -19,7 +19,8 @@ constexpr double kMeasureUs = 2e6;
 constexpr int64_t kFewestRuns = 20;
 constexpr int64_t kMostRuns = 1000000;
 
-// Normal values: zeros would flatter anything that skips them.
+// Normal values, or any bytes for integers: zeros would flatter anything that
+// skips them.
 Result<Inputs> RandomInputs(const Model& model, int64_t count) {
   constexpr unsigned kSeed = 1;
   std::mt19937 generator(kSeed);
@@ -29,12 +30,20 @@ Result<Inputs> RandomInputs(const Model& model, int64_t count) {
   for (size_t i = 0; i < model.num_inputs(); ++i) {
     const Result<int64_t> elements = ElementCount(model.input(i).shape, count);
     if (!elements.ok()) return elements.status();
-    Result<std::vector<float>> values = tools::MakeVector<float>(
-        *elements, "input '" + model.input_name(i) + "'");
-    if (!values.ok()) return values.status();
-    std::generate(values->begin(), values->end(),
+    const std::string name = "input '" + model.input_name(i) + "'";
+    const auto add = [&](auto values, const auto& next) {
+      if (!values.ok()) return values.status();
+      std::generate(values->begin(), values->end(), next);
+      inputs.values.push_back(*std::move(values));
+      return Status();
+    };
+    const Status status =
+        IsInteger(model.input(i).type)
+            ? add(tools::MakeVector<uint8_t>(*elements, name),
+                  [&] { return static_cast<uint8_t>(generator()); })
+            : add(tools::MakeVector<float>(*elements, name),
                   [&] { return normal(generator); });
-    inputs.values.push_back(*std::move(values));
+    if (!status.ok()) return status;
   }
   return inputs;
 }
@@ -91,7 +100,7 @@ Status Benchmark(const Model& model, const Options& options) {
   if (!times.ok()) return times.status();
 
   Report report(options, runner->session());
-  report.Line("input", random ? "random normal values" : options.inputs[0]);
+  report.Line("input", random ? "random values" : options.inputs[0]);
   report.Line("runs",
               fmt::format("{} after {} to warm up", times->size(), *warm_up));
   report.Latency(*times, wanted, "item", /*cold=*/false);

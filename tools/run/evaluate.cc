@@ -22,8 +22,7 @@ struct Evaluation {
 };
 
 Result<Evaluation> RunDataset(const Model& model, const Dataset& data,
-                              size_t classes,
-                              std::span<const std::vector<float>> inputs,
+                              size_t classes, std::span<const Values> inputs,
                               Runner* runner) {
   const int64_t count = data.images.count;
   const int64_t full = runner->max_batch();
@@ -113,11 +112,11 @@ Status Evaluate(const Model& model, const Options& options) {
       CheckLabels(*data, options.dataset, static_cast<size_t>(*classes));
   if (!status.ok()) return status;
 
-  Result<std::vector<float>> values = PixelsToValues(
+  Result<Values> values = PixelsToValues(
       model, data->images, options.dataset,
       [](const std::string& line) { tools::PrintMessage("bq-run", line); });
   if (!values.ok()) return values.status();
-  const std::vector<std::vector<float>> inputs = {*std::move(values)};
+  const std::vector<Values> inputs = {*std::move(values)};
 
   const int64_t batch =
       std::min(std::max<int64_t>(options.batch, 1), data->images.count);

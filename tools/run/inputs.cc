@@ -1,9 +1,12 @@
 #include "run/inputs.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
+#include <utility>
 
 #include "bqengine/preprocess.h"
 #include "common/file.h"
@@ -49,9 +52,27 @@ Result<FileKind> DetectKind(const std::string& path) {
   return Invalid(path, "is neither .npy nor PNG, JPEG or idx");
 }
 
+// Floats that are all integers of the type, as its bytes.
+Result<Values> ToIntegers(const std::vector<float>& values, DataType type,
+                          const std::string& path) {
+  const float least = type == DataType::kInt8 ? -128 : 0;
+  std::vector<uint8_t> bytes;
+  bytes.reserve(values.size());
+  for (const float value : values) {
+    if (!(value >= least && value <= least + 255) ||
+        value != std::floor(value)) {
+      return Invalid(path, "holds " + std::to_string(value) +
+                               ", which is no number of type " +
+                               DataTypeName(type));
+    }
+    bytes.push_back(static_cast<uint8_t>(static_cast<int>(value)));
+  }
+  return Values(std::move(bytes));
+}
+
 // Checks an array against input `i` and brings it into channels-last order.
-Result<std::vector<float>> ReadArray(const Model& model, size_t i,
-                                     const std::string& path, int64_t* count) {
+Result<Values> ReadArray(const Model& model, size_t i, const std::string& path,
+                         int64_t* count) {
   Result<tools::NpyArray> array = tools::ReadNpy(path);
   if (!array.ok()) return array.status();
   const GraphInput& input = model.graph().inputs[i];
@@ -69,7 +90,20 @@ Result<std::vector<float>> ReadArray(const Model& model, size_t i,
   const Status status =
       ToChannelsLast(input.info.shape, input.layout, array->values, values);
   if (!status.ok()) return Invalid(path, status.message());
-  return values;
+  if (IsInteger(input.info.type)) {
+    return ToIntegers(values, input.info.type, path);
+  }
+  return Values(std::move(values));
+}
+
+// Both are of one type.
+void Append(const Values& more, Values* values) {
+  std::visit(
+      [&more](auto& all) {
+        const auto& last = std::get<std::decay_t<decltype(all)>>(more);
+        all.insert(all.end(), last.begin(), last.end());
+      },
+      *values);
 }
 
 // Gray or color, as the model's only input wants it; an error if that is not
@@ -105,15 +139,16 @@ Result<Inputs> ReadPictures(const Model& model,
                             const std::vector<FileKind>& kinds,
                             const Note& note) {
   Inputs inputs;
-  inputs.values.resize(1);
   for (size_t i = 0; i < paths.size(); ++i) {
     const Result<PixelBatch> pixels = ReadPixels(model, paths[i], kinds[i]);
     if (!pixels.ok()) return pixels.status();
-    const Result<std::vector<float>> values =
-        PixelsToValues(model, *pixels, paths[i], note);
+    Result<Values> values = PixelsToValues(model, *pixels, paths[i], note);
     if (!values.ok()) return values.status();
-    inputs.values[0].insert(inputs.values[0].end(), values->begin(),
-                            values->end());
+    if (i == 0) {
+      inputs.values.push_back(*std::move(values));
+    } else {
+      Append(*values, &inputs.values[0]);
+    }
     inputs.count += pixels->count;
     for (int64_t k = 0; k < pixels->count; ++k) {
       inputs.names.push_back(kinds[i] == FileKind::kIdx
@@ -135,7 +170,7 @@ Result<Inputs> ReadArrays(const Model& model,
   Inputs inputs;
   for (size_t i = 0; i < paths.size(); ++i) {
     int64_t count = 0;
-    Result<std::vector<float>> values = ReadArray(model, i, paths[i], &count);
+    Result<Values> values = ReadArray(model, i, paths[i], &count);
     if (!values.ok()) return values.status();
     if (i > 0 && count != inputs.count) {
       return Invalid(paths[i], "holds " + std::to_string(count) + " items, " +
@@ -168,10 +203,8 @@ Result<Inputs> ReadInputs(const Model& model,
                 "--input: .npy files and pictures cannot be mixed");
 }
 
-Result<std::vector<float>> PixelsToValues(const Model& model,
-                                          const PixelBatch& pixels,
-                                          const std::string& name,
-                                          const Note& note) {
+Result<Values> PixelsToValues(const Model& model, const PixelBatch& pixels,
+                              const std::string& name, const Note& note) {
   const Result<int64_t> channels = WantedChannels(model);
   if (!channels.ok()) return Invalid(name, channels.status().message());
   const GraphInput& input = model.graph().inputs[0];
@@ -201,10 +234,11 @@ Result<std::vector<float>> PixelsToValues(const Model& model,
          std::to_string(pixels.height) + " to " + std::to_string(shape[2]) +
          "x" + std::to_string(shape[1]));
   }
+  if (input.info.type == DataType::kUint8) return Values(fitting->pixels);
   std::vector<float> values(fitting->pixels.size());
   const Status status = PixelsToInput(input, fitting->pixels, values);
-  if (!status.ok()) return status;
-  return values;
+  if (!status.ok()) return Invalid(name, status.message());
+  return Values(std::move(values));
 }
 
 std::string ShapeText(const Shape& shape) {

@@ -10,6 +10,7 @@
 #include "bqengine/model.h"
 #include "bqengine/status.h"
 #include "common/pixels.h"
+#include "run/runner.h"
 
 namespace bqengine::run {
 
@@ -17,25 +18,26 @@ namespace bqengine::run {
 using Note = std::function<void(const std::string&)>;
 
 struct Inputs {
-  int64_t count = 0;                       // items of the batch
-  std::vector<std::vector<float>> values;  // for each input, channels-last
-  std::vector<std::string> names;          // of items: pictures' files, or none
+  int64_t count = 0;               // items of the batch
+  std::vector<Values> values;      // for each input
+  std::vector<std::string> names;  // of items: pictures' files, or none
 };
 
 // Reads one file for each input of the model: .npy in the layout that the model
 // declares for it, or pixels (PNG, JPEG, idx). Of a model with one input, any
-// number of pictures. kNotFound, kIo, or kInvalidArgument naming the file.
+// number of pictures. kNotFound, kIo, or kInvalidArgument naming the file, also
+// for a number that an input of integers cannot hold.
 Result<Inputs> ReadInputs(const Model& model,
                           const std::vector<std::string>& paths,
                           const Note& note);
 
-// Pixels by the model's preprocessing, resized if the size differs. `name`
-// stands for where they come from. kInvalidArgument if the model has several
-// inputs, or takes no pictures, or other channels.
-Result<std::vector<float>> PixelsToValues(const Model& model,
-                                          const tools::PixelBatch& pixels,
-                                          const std::string& name,
-                                          const Note& note);
+// Pixels by the model's preprocessing, or as they are if its input is uint8;
+// resized if the size differs. `name` stands for where they come from.
+// kInvalidArgument if the model has several inputs, or takes no pictures, or
+// other channels.
+Result<Values> PixelsToValues(const Model& model,
+                              const tools::PixelBatch& pixels,
+                              const std::string& name, const Note& note);
 
 // "2x3x4", with N for the batch.
 std::string ShapeText(const Shape& shape);

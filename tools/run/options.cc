@@ -24,7 +24,7 @@ constexpr char kFooter[] = R"(Examples:
   bq-run lenet.json --benchmark --profile trace.json
   bq-run --list-backends
 
-Pictures and idx files are prepared as the model says (scale, mean, std), and resized to its input. Dimensions of .npy files are in the model's order, NCHW or NHWC; the first is the batch, of any size.
+Pictures and idx files are prepared as the model says (scale, mean, std; a uint8 input takes the pixels as they are), and resized to its input. Dimensions of .npy files are in the model's order, NCHW or NHWC; the first is the batch, of any size.
 Times are those of the network alone, without reading and preparing inputs.
 
 Exit status: 0 success; 1 failure at run time; 2 bad usage, bad model or input file, unknown backend.)";

@@ -22,11 +22,12 @@ Result<Runner> Runner::Create(const Model& model, const Options& options,
   runner.profile_ = session_options.profile;
   for (size_t i = 0; i < model.num_inputs(); ++i) {
     const TensorInfo& info = model.input(i);
-    if (info.type != DataType::kFloat32) {
+    if (IsBits(info.type)) {
       return Status(StatusCode::kUnsupported,
                     "input '" + model.input_name(i) + "' takes " +
                         DataTypeName(info.type) +
-                        " values; bq-run can feed float32 only");
+                        " values; bq-run can feed float32, int8 and uint8 "
+                        "only");
     }
     const Result<int64_t> elements = ElementCount(info.shape);
     if (!elements.ok()) return elements.status();
@@ -67,12 +68,17 @@ Result<Runner> Runner::Create(const Model& model, const Options& options,
 }
 
 Status Runner::Run(int64_t first, int64_t batch,
-                   std::span<const std::vector<float>> inputs) {
+                   std::span<const Values> inputs) {
   using Clock = std::chrono::steady_clock;
   for (size_t i = 0; i < inputs.size(); ++i) {
     const size_t item = input_item_elements_[i];
-    input_views_[i] = {inputs[i].data() + static_cast<size_t>(first) * item,
-                       static_cast<size_t>(batch) * item * sizeof(float)};
+    std::visit(
+        [&](const auto& values) {
+          input_views_[i] = {
+              values.data() + static_cast<size_t>(first) * item,
+              static_cast<size_t>(batch) * item * sizeof(values[0])};
+        },
+        inputs[i]);
   }
   for (size_t i = 0; i < outputs_.size(); ++i) {
     output_views_[i] = {outputs_[i].memory.data(),
@@ -93,13 +99,14 @@ Status Runner::Run(int64_t first, int64_t batch,
     }
   }
   for (Output& output : outputs_) {
-    if (output.info.type != DataType::kFloat32) ExpandBits(&output);
+    if (IsBits(output.info.type)) ExpandBits(&output);
+    if (IsInteger(output.info.type)) ExpandIntegers(&output);
   }
   return Status();
 }
 
 Result<int64_t> Runner::WarmUp(int64_t count, double least_us,
-                               std::span<const std::vector<float>> inputs) {
+                               std::span<const Values> inputs) {
   constexpr int64_t kFewestRuns = 3;
   constexpr double kMostUs = 0.5e6;
   const int64_t batches = std::max<int64_t>(count / max_batch_, 1);
@@ -123,6 +130,16 @@ std::span<const float> Runner::output(size_t i) const {
   }
   // The session wrote floats there.
   return {reinterpret_cast<const float*>(output.memory.data()), count};
+}
+
+void Runner::ExpandIntegers(Output* output) const {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(output->memory.data());
+  const size_t count = static_cast<size_t>(last_batch_) * output->item_elements;
+  for (size_t i = 0; i < count; ++i) {
+    output->values[i] = output->info.type == DataType::kInt8
+                            ? static_cast<float>(static_cast<int8_t>(bytes[i]))
+                            : static_cast<float>(bytes[i]);
+  }
 }
 
 // Rows of the innermost dimension start a word each (bqengine/graph.h).

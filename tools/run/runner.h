@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "bqengine/model.h"
@@ -14,26 +15,30 @@
 
 namespace bqengine::run {
 
+// The values of an input for all items, channels-last: float32, or the bytes of
+// int8 or uint8.
+using Values = std::variant<std::vector<float>, std::vector<uint8_t>>;
+
 class Runner {
  public:
   // Threads, backend and profiling as the options say. kUnsupported if an input
-  // of the model does not take float32.
+  // of the model takes bits.
   static Result<Runner> Create(const Model& model, const Options& options,
                                int64_t max_batch);
 
-  // Runs items [first, first + batch) of `inputs`: for each input of the model
-  // the values of all items, channels-last.
-  Status Run(int64_t first, int64_t batch,
-             std::span<const std::vector<float>> inputs);
+  // Runs items [first, first + batch) of `inputs`, one for each input of the
+  // model and of its type.
+  Status Run(int64_t first, int64_t batch, std::span<const Values> inputs);
 
   // Runs the batches of the first `count` items in turn, as Run does, until at
   // least three runs and `least_us` are done, or half a second is over; then
   // forgets their layers' times. Page faults and cold caches belong to the
   // start of a program, not to an item. Returns the number of runs.
   Result<int64_t> WarmUp(int64_t count, double least_us,
-                         std::span<const std::vector<float>> inputs);
+                         std::span<const Values> inputs);
 
-  // Output `i` of the last run, channels-last; bits as -1, 0 and +1.
+  // Output `i` of the last run, channels-last; bits as -1, 0 and +1, integers
+  // as floats.
   std::span<const float> output(size_t i) const;
 
   // Of the last run.
@@ -55,11 +60,12 @@ class Runner {
     size_t item_bytes;
     size_t item_elements;
     std::vector<uint64_t> memory;  // words for their alignment
-    std::vector<float> values;     // of bits only
+    std::vector<float> values;     // of bits and integers only
   };
 
   explicit Runner(Session session) : session_(std::move(session)) {}
   void ExpandBits(Output* output) const;
+  void ExpandIntegers(Output* output) const;
 
   Session session_;
   int64_t max_batch_ = 1;

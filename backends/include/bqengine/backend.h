@@ -98,9 +98,19 @@ typedef struct bqe_error {
  * elements to a little-endian uint64_t word, lowest bit first, and padded with
  * zero bits to whole words; the outer dimensions are dense. A tensor of dims
  * [N, H, W, C] has N*H*W*ceil(C/64) words. Padding bits are zero on input and
- * must be zero on output. */
+ * must be zero on output.
+ *
+ * BQE_INT8 and BQE_UINT8: one byte per element, two's complement or unsigned,
+ * dense, row-major. Of activations only. A later version than the others: a
+ * backend that does not know them refuses the node, as any enumerator. */
 typedef int32_t bqe_type;
-enum { BQE_FLOAT32 = 1, BQE_BIPOLAR = 2, BQE_UNIPOLAR = 3 };
+enum {
+  BQE_FLOAT32 = 1,
+  BQE_BIPOLAR = 2,
+  BQE_UNIPOLAR = 3,
+  BQE_INT8 = 4,
+  BQE_UINT8 = 5
+};
 
 /* dims[0] of an activation: the batch, known only when a kernel runs. */
 #define BQE_BATCH ((int64_t)-1)
@@ -212,8 +222,8 @@ typedef struct bqe_run {
   uint32_t threads; /* >= 1 */
   int64_t batch;    /* >= 1; stands for BQE_BATCH in every shape of the node */
 
-  /* In the order of the node. Aligned to 4 bytes for floats and to 8 for bits;
-   * usually to 64, but not where the memory belongs to the caller of the
+  /* In the order of the node. Aligned to 4 bytes for floats, to 8 for bits, to
+   * 1 for integers; usually to 64, but not where the memory belongs to the caller of the
    * session. Inputs may be the same memory as each other (Add of a tensor to
    * itself); outputs overlap nothing else. Nothing outside the tensors may be
    * read or written. */

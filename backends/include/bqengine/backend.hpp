@@ -57,6 +57,7 @@ class TensorView {
   bool is_bits() const {
     return type() == BQE_BIPOLAR || type() == BQE_UNIPOLAR;
   }
+  bool is_integer() const { return type() == BQE_INT8 || type() == BQE_UINT8; }
   size_t rank() const { return tensor_->rank; }
   // Negative positions count from the end.
   int64_t dim(int position) const {

@@ -32,9 +32,24 @@
 
 namespace bqengine {
 
-enum class DataType { kFloat32 = 1, kBipolar = 2, kUnipolar = 3 };
+// Integers are for inputs of a graph, and what only moves their values; no
+// constant has their type.
+enum class DataType {
+  kFloat32 = 1,
+  kBipolar = 2,
+  kUnipolar = 3,
+  kInt8 = 4,
+  kUint8 = 5
+};
 
-// "float32", "bipolar", "unipolar": as in model files.
+constexpr bool IsBits(DataType type) {
+  return type == DataType::kBipolar || type == DataType::kUnipolar;
+}
+constexpr bool IsInteger(DataType type) {
+  return type == DataType::kInt8 || type == DataType::kUint8;
+}
+
+// "float32", "bipolar", "unipolar", "int8", "uint8": as in model files.
 BQENGINE_API const char* DataTypeName(DataType type);
 
 using Shape = std::vector<int64_t>;
@@ -106,11 +121,13 @@ enum class Layout { kNHWC, kNCHW };
 
 // How a picture's pixels (0 to 255) become the input:
 //   x[c] = (pixel[c] * scale - mean[c]) / std[c]
-// mean and std have one entry, or one per channel.
+// mean and std have one entry, or one per channel. Only for float32: a uint8
+// input takes the pixels as they are.
 struct Preprocess {
   float scale = 1.0f;
   std::vector<float> mean = {0.0f};
   std::vector<float> std = {1.0f};
+  bool operator==(const Preprocess&) const = default;
 };
 
 struct GraphInput {

@@ -50,13 +50,20 @@ std::vector<std::string> ReadNames(const Cursor& cursor) {
   return names;
 }
 
-DataType ReadType(const Cursor& cursor) {
+// Activations may be integers, constants not.
+DataType ReadType(const Cursor& cursor, bool is_activation) {
   const std::string name = cursor.String();
   for (DataType type :
-       {DataType::kFloat32, DataType::kBipolar, DataType::kUnipolar}) {
-    if (name == DataTypeName(type)) return type;
+       {DataType::kFloat32, DataType::kBipolar, DataType::kUnipolar,
+        DataType::kInt8, DataType::kUint8}) {
+    if (name == DataTypeName(type) && (is_activation || !IsInteger(type))) {
+      return type;
+    }
   }
-  cursor.Fail(Quote(name) + " is not float32, bipolar or unipolar");
+  cursor.Fail(Quote(name) +
+              (is_activation
+                   ? " is not float32, bipolar, unipolar, int8 or uint8"
+                   : " is not float32, bipolar or unipolar"));
   return DataType::kFloat32;
 }
 
@@ -85,7 +92,7 @@ void ReadDims(const Cursor& cursor, size_t first, Shape* shape) {
 
 TensorInfo ReadInfo(const Cursor& cursor, bool has_batch) {
   TensorInfo info;
-  info.type = ReadType(cursor["type"]);
+  info.type = ReadType(cursor["type"], /*is_activation=*/has_batch);
   const Cursor shape = cursor["shape"];
   if (has_batch && shape.Size() > 0) {
     const auto* batch = shape.At(0).value().As<std::string>();

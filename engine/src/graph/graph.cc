@@ -44,6 +44,10 @@ const char* DataTypeName(DataType type) {
       return "bipolar";
     case DataType::kUnipolar:
       return "unipolar";
+    case DataType::kInt8:
+      return "int8";
+    case DataType::kUint8:
+      return "uint8";
   }
   return "unknown";
 }
@@ -59,11 +63,13 @@ Result<int64_t> ElementCount(const Shape& shape, int64_t batch) {
 // Part of every run, so it copies no shape.
 Result<int64_t> ByteCount(const TensorInfo& info, int64_t batch) {
   const Shape& shape = info.shape;
-  const bool packed = info.type != DataType::kFloat32;
+  const bool packed = IsBits(info.type);
   if (packed && shape.empty()) {
     return InvalidModel("a packed tensor has no dimension");
   }
-  int64_t bytes = packed ? sizeof(uint64_t) : sizeof(float);
+  int64_t bytes = packed                 ? sizeof(uint64_t)
+                  : IsInteger(info.type) ? sizeof(uint8_t)
+                                         : sizeof(float);
   for (size_t i = 0; i < shape.size(); ++i) {
     int64_t dim = shape[i] == kBatch ? batch : shape[i];
     if (packed && i + 1 == shape.size() && dim > 0) {
@@ -86,7 +92,7 @@ Constant Constant::Floats(Shape shape, std::vector<float> values) {
 
 Constant Constant::Bits(DataType type, Shape shape,
                         std::vector<uint64_t> words) {
-  assert(type != DataType::kFloat32);
+  assert(IsBits(type));
   return Own({type, std::move(shape)}, std::move(words));
 }
 
@@ -106,7 +112,7 @@ std::span<const float> Constant::floats() const {
 }
 
 std::span<const uint64_t> Constant::words() const {
-  if (data_ == nullptr || type() == DataType::kFloat32) return {};
+  if (data_ == nullptr || !IsBits(type())) return {};
   return {static_cast<const uint64_t*>(data_), bytes_ / sizeof(uint64_t)};
 }
 

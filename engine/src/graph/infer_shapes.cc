@@ -106,11 +106,20 @@ class Checker {
     if (!std::isfinite(preprocess.scale)) {
       return Error(path + "/scale", "is not finite");
     }
+    if (input.info.type != DataType::kFloat32 && preprocess != Preprocess()) {
+      return Error(path, std::string("only a float32 input has one, not ") +
+                             DataTypeName(input.info.type));
+    }
     return Status();
   }
 
   Status CheckConstants() {
     for (const auto& [name, constant] : graph_.constants) {
+      if (IsInteger(constant.type())) {
+        return Error(ConstantPath(name) + "/type",
+                     std::string(DataTypeName(constant.type())) +
+                         " is a type of inputs, not of constants");
+      }
       if (Status s = CheckShape(ConstantPath(name), constant.info(), false);
           !s.ok()) {
         return s;

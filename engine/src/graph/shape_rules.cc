@@ -51,7 +51,11 @@ int64_t OutputSize(const Axis& axis) {
   return count;
 }
 
-bool IsBits(DataType type) { return type != DataType::kFloat32; }
+Status WrongType(const NodeContext& node, size_t input, const char* wanted) {
+  return node.Error("/inputs/" + std::to_string(input),
+                    node.node().op + " takes " + wanted + ", not " +
+                        DataTypeName(node.input(input).type));
+}
 
 Status RequireRank(const NodeContext& node, size_t rank) {
   if (node.input(0).shape.size() != rank) {
@@ -116,10 +120,17 @@ Result<std::pair<int64_t, int64_t>> InferWindow(const NodeContext& node) {
 
 Status RequireFloat(const NodeContext& node) {
   for (size_t i = 0; i < node.inputs().size(); ++i) {
+    if (node.input(i).type != DataType::kFloat32) {
+      return WrongType(node, i, "float32");
+    }
+  }
+  return Status();
+}
+
+Status RequireFloatOrInteger(const NodeContext& node) {
+  for (size_t i = 0; i < node.inputs().size(); ++i) {
     if (IsBits(node.input(i).type)) {
-      return node.Error("/inputs/" + std::to_string(i),
-                        node.node().op + " takes float32, not " +
-                            DataTypeName(node.input(i).type));
+      return WrongType(node, i, "float32, int8 or uint8");
     }
   }
   return Status();
@@ -127,10 +138,7 @@ Status RequireFloat(const NodeContext& node) {
 
 Status RequireBits(const NodeContext& node) {
   for (size_t i = 0; i < node.inputs().size(); ++i) {
-    if (!IsBits(node.input(i).type)) {
-      return node.Error("/inputs/" + std::to_string(i),
-                        node.node().op + " takes bits, not float32");
-    }
+    if (!IsBits(node.input(i).type)) return WrongType(node, i, "bits");
     if (node.input(i) != node.input(0)) {
       return node.Error("/inputs/" + std::to_string(i),
                         "differs from input 0 in type or shape");
@@ -168,7 +176,7 @@ Result<TensorInfo> InferUnary(const NodeContext& node) {
 }
 
 Result<TensorInfo> InferBinarize(const NodeContext& node) {
-  if (Status s = RequireFloat(node); !s.ok()) return s;
+  if (Status s = RequireFloatOrInteger(node); !s.ok()) return s;
   const Shape& shape = node.input(0).shape;
   if (Status s = CheckPerChannel(node, "threshold", shape.back()); !s.ok()) {
     return s;

@@ -41,8 +41,10 @@ std::string ShapeText(const Shape& shape);
 // over [batch, h, w, ...]; gives the output height and width.
 Result<std::pair<int64_t, int64_t>> InferWindow(const NodeContext& node);
 
-// The input's type is float32 (or bits) and its rank is at least `rank`.
+// All inputs are float32; or 8-bit integers, too; or bits, of one shape and
+// encoding.
 Status RequireFloat(const NodeContext& node);
+Status RequireFloatOrInteger(const NodeContext& node);
 Status RequireBits(const NodeContext& node);
 
 // The constant in `role`, if there is one, is float32 of shape [1] or

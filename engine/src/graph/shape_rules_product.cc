@@ -8,6 +8,8 @@ namespace {
 
 // Accumulators up to here are exact as float32, as the numeric contract wants.
 constexpr int64_t kMostTaps = int64_t{1} << 24;
+// With 8-bit activations: sums of up to 255 each fit into int32.
+constexpr int64_t kMostIntegerTaps = int64_t{1} << 23;
 
 // Output of a product before the type is known: shape, and the number of
 // weights that meet one output.
@@ -38,8 +40,10 @@ Result<int64_t> CheckWeight(const NodeContext& node, bool binary,
   auto bytes = ByteCount(weight.info());
   if (!bytes.ok()) return error(bytes.status().message());
   auto taps = ElementCount(tail);
-  if (!taps.ok() || *taps > kMostTaps) {
-    return error("more than 2^24 weights meet one output");
+  const bool integer = IsInteger(node.input(0).type);
+  if (!taps.ok() || *taps > (integer ? kMostIntegerTaps : kMostTaps)) {
+    return error(integer ? "more than 2^23 weights meet one output of integers"
+                         : "more than 2^24 weights meet one output");
   }
   return shape[lead - 1];
 }
@@ -127,7 +131,7 @@ Result<TensorInfo> InferBinaryProduct(const NodeContext& node,
 
 Result<TensorInfo> InferBinaryWeightProduct(const NodeContext& node,
                                             ProductRule rule) {
-  if (Status s = RequireFloat(node); !s.ok()) return s;
+  if (Status s = RequireFloatOrInteger(node); !s.ok()) return s;
   auto product = rule(node, /*binary=*/true);
   if (!product.ok()) return product.status();
   if (Status s = CheckEpilogue(node, product->channels); !s.ok()) return s;

@@ -9,6 +9,8 @@ namespace bqengine {
 static_assert(static_cast<bqe_type>(DataType::kFloat32) == BQE_FLOAT32);
 static_assert(static_cast<bqe_type>(DataType::kBipolar) == BQE_BIPOLAR);
 static_assert(static_cast<bqe_type>(DataType::kUnipolar) == BQE_UNIPOLAR);
+static_assert(static_cast<bqe_type>(DataType::kInt8) == BQE_INT8);
+static_assert(static_cast<bqe_type>(DataType::kUint8) == BQE_UINT8);
 static_assert(kBatch == BQE_BATCH);
 static_assert(kMostDims == BQE_MAX_RANK);
 

@@ -79,7 +79,7 @@ bool Program::IsView(const NodeContext& node) const {
   for (const GraphOutput& graph_output : graph_.outputs) {
     if (graph_output.name == output) return false;
   }
-  if (node.input(0).type == DataType::kFloat32) return true;
+  if (!IsBits(node.input(0).type)) return true;
   const int64_t from = node.input(0).shape.back();
   const int64_t to = checked_.tensors.at(output).shape.back();
   return from == to || (from % kWordBits == 0 && to % kWordBits == 0);

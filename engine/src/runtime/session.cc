@@ -56,8 +56,9 @@ Status CheckView(const std::string& name, const TensorInfo& info, int64_t batch,
         " bytes, but a batch of " + std::to_string(batch) + " needs " +
         (expected.ok() ? std::to_string(*expected) : "too many"));
   }
-  const size_t alignment =
-      info.type == DataType::kFloat32 ? sizeof(float) : sizeof(uint64_t);
+  const size_t alignment = IsBits(info.type)      ? sizeof(uint64_t)
+                           : IsInteger(info.type) ? sizeof(uint8_t)
+                                                  : sizeof(float);
   if (data == nullptr || Address(data) % alignment != 0) {
     return InvalidArgument("tensor '" + name + "' is null or not aligned");
   }

@@ -40,21 +40,26 @@ void BinaryConv(const ConvShape& shape, const BinaryFormat& format,
                 const uint64_t* const* inputs, const uint64_t* weight,
                 const Epilogue& epilogue, const BinaryOutput& output);
 
-// Float activations; of the epilogue, N = 1 and there is no threshold. A padded
-// activation and a weight of 0 contribute nothing, whatever they meet. Summed
-// in double, so that the result is the exact one rounded once.
+// T: float, int8_t or uint8_t. Of the epilogue, N = 1 and there is no
+// threshold. A padded activation and a weight of 0 contribute nothing, whatever
+// they meet. Floats are summed in double, integers in int32 (at most
+// kMostByteTaps), so that the result is the exact one rounded once.
+template <typename T>
 void BinaryWeightGemm(int64_t rows, int64_t k, int64_t out, Encoding weights,
-                      const float* x, const uint64_t* weight,
+                      const T* x, const uint64_t* weight,
                       const Epilogue& epilogue, float* y);
-void BinaryWeightConv(const ConvShape& shape, Encoding weights, const float* x,
+template <typename T>
+void BinaryWeightConv(const ConvShape& shape, Encoding weights, const T* x,
                       const uint64_t* weight, const Epilogue& epilogue,
                       float* y);
 
 // ---------------------------------------------------------------- other bits
 
-// bit = x >= threshold. x: [rows, channels]; y: [rows, WordsFor(channels)].
-// threshold null: 0; stride 0: one for all channels, 1: one each.
-void Binarize(int64_t rows, int64_t channels, const float* x,
+// bit = float(x) >= threshold. x: [rows, channels], float, int8_t or uint8_t;
+// y: [rows, WordsFor(channels)]. threshold null: 0; stride 0: one for all
+// channels, 1: one each.
+template <typename T>
+void Binarize(int64_t rows, int64_t channels, const T* x,
               const float* threshold, int64_t threshold_stride, uint64_t* y);
 
 void BinaryMaxPool(const Window& window, int64_t channels, const uint64_t* x,

@@ -24,6 +24,14 @@ constexpr uint64_t TailMask(int64_t bits) {
 // Which values the bits 0 and 1 stand for: {-1,+1} or {0,1}.
 enum class Encoding { kBipolar, kUnipolar };
 
+// What 8-bit activations are. Kernels take both as bytes.
+enum class ByteType { kInt8, kUint8 };
+
+// The most weights that may meet one output of a product with 8-bit
+// activations, so that the sum fits into int32.
+inline constexpr int64_t kMostByteTaps = int64_t{1} << 23;
+static_assert(255 * kMostByteTaps <= INT32_MAX);
+
 // A two-dimensional window that slides over [batch, in_h, in_w, channels]:
 // convolutions and pools. What lies below and to the right of the image follows
 // from the output size; `pad_bottom` and `pad_right` matter only where a
