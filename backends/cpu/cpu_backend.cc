@@ -54,7 +54,8 @@ class CpuBackend : public Backend {
   explicit CpuBackend(Target target) : target_(target) {}
 
   bool Supports(const NodeView& node) const override {
-    return FindOp(node.op()) != nullptr && IsKnownNode(node);
+    return FindOp(node.op()) != nullptr && IsKnownNode(node) &&
+           node.num_outputs() == 1 && node.String("post", "").empty();
   }
   std::unique_ptr<Kernel> Compile(const NodeView& node) const override {
     if (!Supports(node)) {
