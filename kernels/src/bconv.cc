@@ -11,6 +11,155 @@ namespace {
 
 constexpr int64_t kWordBytes = sizeof(uint64_t);
 
+// Distances in a packed image, in bytes.
+struct Pitches {
+  explicit Pitches(const ConvShape& shape)
+      : pixel(WordsFor(shape.in_channels) * kWordBytes),
+        line(shape.window.in_w * pixel),
+        image(shape.window.in_h * line) {}
+  int64_t pixel, line, image;
+};
+
+int64_t MaxRuns(const BconvPlan& plan) {
+  const Window& w = plan.shape.window;
+  return plan.joins_taps ? w.kernel_h : w.kernel_h * w.kernel_w;
+}
+
+// Memory of one RunBconv.
+struct Scratch {
+  Scratch(const BconvPlan& plan, int64_t pixels, void* memory)
+      : layout(memory) {
+    const BgemmPlan& product = plan.groups[0];
+    const int64_t bases = product.activation_bases;
+    activations = layout.Take<const uint8_t*>(bases);
+    row_offsets = layout.Take<int64_t>(pixels);
+    output_rows = layout.Take<int64_t>(pixels);
+    spans = layout.Take<BgemmSpan>(pixels);
+    runs = layout.Take<BgemmRun>(pixels * MaxRuns(plan));
+    product_memory =
+        layout.Take<uint8_t>(int64_t(BgemmScratchBytes(product, pixels)));
+    if (!plan.cuts) return;
+    image_offsets = layout.Take<int64_t>(pixels);
+    rows = layout.Take<uint8_t>(bases * pixels * product.steps * kStepBytes);
+  }
+  MemoryLayout layout;
+  const uint8_t** activations;
+  int64_t* row_offsets;
+  int64_t* output_rows;
+  BgemmSpan* spans;
+  BgemmRun* runs;
+  uint8_t* product_memory;
+  int64_t* image_offsets = nullptr;
+  uint8_t* rows = nullptr;
+};
+
+// The taps of a class that are inside, line by line.
+void MakeRuns(const BconvPlan& plan, TapSpan lines, TapSpan columns,
+              BgemmSpan& span, BgemmRun* runs) {
+  const Window& w = plan.shape.window;
+  const Pitches pitches(plan.shape);
+  const int64_t tap_steps = plan.tap_bytes / kStepBytes;
+  const int64_t taps = columns.end - columns.begin;
+  span.runs = runs;
+  int64_t done = 0;  // bytes of a row whose taps are cut out
+  for (int64_t h = lines.begin; h < lines.end; ++h) {
+    const int64_t line = h * w.dilation_h * pitches.line;
+    for (int64_t i = columns.begin; i < columns.end;) {
+      const int64_t joined = plan.joins_taps ? taps : 1;
+      *runs++ = {
+          .offset = plan.cuts ? done : line + i * w.dilation_w * pitches.pixel,
+          .step = (h * w.kernel_w + i) * tap_steps,
+          .steps = joined * tap_steps};
+      done += joined * plan.tap_bytes;
+      i += joined;
+    }
+  }
+  span.num_runs = runs - span.runs;
+}
+
+// Lists a part's pixels.
+class RowLister {
+ public:
+  RowLister(const BconvPlan& plan, const BconvPart& part,
+            const Scratch& scratch)
+      : plan_(plan),
+        part_(part),
+        scratch_(scratch),
+        pitches_(plan.shape),
+        image_pixels_(plan.shape.window.out_h * plan.shape.window.out_w) {}
+
+  // Returns the number of spans.
+  int64_t List() {
+    const int64_t first_image = part_.first_pixel / image_pixels_;
+    int64_t skip = part_.first_pixel - first_image * image_pixels_;
+    for (int64_t image = first_image; listed_ < part_.pixels; ++image) {
+      for (int64_t i = 0; i < plan_.row_classes; ++i) {
+        for (int64_t j = 0; j < plan_.column_classes; ++j) {
+          const PositionClass& lines = plan_.rows[i];
+          const PositionClass& columns = plan_.columns[j];
+          const int64_t pixels =
+              (lines.end - lines.begin) * (columns.end - columns.begin);
+          const int64_t count = std::min(pixels - skip, part_.pixels - listed_);
+          if (count > 0) {
+            AddToSpan(i * plan_.column_classes + j, lines, columns, count);
+            ListRectangle(image, lines, columns, skip, count);
+          }
+          skip = std::max(skip - pixels, int64_t{0});
+        }
+      }
+    }
+    return spans_;
+  }
+
+ private:
+  // Images of one class, those of a matrix product for example, share a span.
+  void AddToSpan(int64_t tap_class, const PositionClass& lines,
+                 const PositionClass& columns, int64_t count) {
+    if (spans_ > 0 && scratch_.spans[spans_ - 1].tap_class == tap_class) {
+      scratch_.spans[spans_ - 1].rows += count;
+      return;
+    }
+    BgemmSpan& span = scratch_.spans[spans_];
+    span.rows = count;
+    span.tap_class = tap_class;
+    MakeRuns(plan_, lines.taps, columns.taps, span,
+             scratch_.runs + spans_ * MaxRuns(plan_));
+    ++spans_;
+  }
+
+  // `count` of the pixels of a rectangle, from number `skip` on.
+  void ListRectangle(int64_t image, const PositionClass& lines,
+                     const PositionClass& columns, int64_t skip,
+                     int64_t count) {
+    const Window& w = plan_.shape.window;
+    const int64_t width = columns.end - columns.begin;
+    const int64_t full_lines = skip == 0 ? 0 : skip / width;
+    int64_t oh = lines.begin + full_lines;
+    int64_t ow = columns.begin + skip - full_lines * width;
+    const int64_t step = w.stride_w * pitches_.pixel;
+    for (const int64_t end = listed_ + count; listed_ < end; ++oh) {
+      int64_t offset = image * pitches_.image +
+                       (oh * w.stride_h - w.pad_top) * pitches_.line +
+                       (ow * w.stride_w - w.pad_left) * pitches_.pixel;
+      int64_t output = image * image_pixels_ + oh * w.out_w + ow;
+      const int64_t line = std::min(columns.end - ow, end - listed_);
+      for (int64_t i = 0; i < line; ++i) {
+        scratch_.row_offsets[listed_ + i] = offset + i * step;
+        scratch_.output_rows[listed_ + i] = output + i;
+      }
+      listed_ += line;
+      ow = columns.begin;
+    }
+  }
+
+  const BconvPlan& plan_;
+  const BconvPart& part_;
+  const Scratch& scratch_;
+  const Pitches pitches_;
+  const int64_t image_pixels_;
+  int64_t listed_ = 0, spans_ = 0;
+};
+
 // Channels of a group, cut out of a pixel: `bits` of them from `first_bit` on.
 void CutTap(const uint8_t* pixel, int64_t first_bit, int64_t bits,
             uint8_t* to) {
@@ -29,184 +178,73 @@ void CutTap(const uint8_t* pixel, int64_t first_bit, int64_t bits,
   }
 }
 
-// `count` padded taps; returns their end. Only the border needs it: not
-// inlined.
-[[gnu::noinline]] uint8_t* FillTaps(int64_t count, int64_t tap_bytes,
-                                    bool pad_ones, int64_t bits, uint8_t* to) {
-  uint8_t* const end = to + count * tap_bytes;
-  std::fill(to, end, pad_ones ? uint8_t{0xFF} : uint8_t{0});
-  if (!pad_ones || bits % kStepBits == 0) return end;
-  // The last step of each tap has fewer channels.
-  const uint32_t tail = uint32_t(TailMask(bits % kStepBits));
-  for (; to < end; to += tap_bytes) {
-    std::memcpy(to + tap_bytes - kStepBytes, &tail, sizeof(tail));
-  }
-  return end;
-}
-
-// Taps of one group of an image's output pixels. kTapBytes: of a gathered tap,
-// if it is all of a pixel's channels and of a common size, for with a size
-// known to the compiler a tap is a few moves, where a call of memcpy would take
-// as long as a row of weights; else one of the other two.
-constexpr int64_t kAnyTapBytes = 0;
-constexpr int64_t kCutTaps = -1;
-
-// All its numbers are copies: it writes through pointers to bytes, which might
-// otherwise point to the plan.
-template <int64_t kTapBytes>
-class Gatherer {
- public:
-  Gatherer(const BconvPlan& plan, int64_t group)
-      : kernel_h_(plan.shape.window.kernel_h),
-        kernel_w_(plan.shape.window.kernel_w),
-        bits_(plan.shape.in_channels / plan.shape.groups),
-        first_bit_(group * bits_),
-        tap_bytes_(kTapBytes > 0 ? kTapBytes : plan.tap_bytes),
-        pad_ones_(plan.pad_ones) {
-    const Window& w = plan.shape.window;
-    const int64_t pixel = WordsFor(plan.shape.in_channels) * kWordBytes;
-    const int64_t row = w.in_w * pixel;
-    first_ = -(w.pad_top * row + w.pad_left * pixel);
-    oh_step_ = w.stride_h * row;
-    ow_step_ = w.stride_w * pixel;
-    kh_step_ = w.dilation_h * row;
-    kw_step_ = w.dilation_w * pixel;
-  }
-
-  // Of one output pixel; `rows` and `columns` are the taps that are inside.
-  void Gather(const uint8_t* image, int64_t oh, int64_t ow, TapSpan rows,
-              TapSpan columns, uint8_t* to) const {
-    // An offset, for the first tap may have no pixel to point to.
-    int64_t from = first_ + oh * oh_step_ + ow * ow_step_ +
-                   rows.begin * kh_step_ + columns.begin * kw_step_;
-    const int64_t columns_inside = columns.end - columns.begin;
-    to = PadTaps(rows.begin * kernel_w_, to);
-    for (int64_t kh = rows.begin; kh < rows.end; ++kh, from += kh_step_) {
-      to = PadTaps(columns.begin, to);
-      to = CopyTaps(image, from, columns_inside, to);
-      to = PadTaps(kernel_w_ - columns.end, to);
-    }
-    PadTaps((kernel_h_ - rows.end) * kernel_w_, to);
-  }
-
- private:
-  // Both return the end of what they have written.
-  uint8_t* CopyTaps(const uint8_t* image, int64_t from, int64_t count,
-                    uint8_t* to) const {
-    for (int64_t i = 0; i < count; ++i) {
-      if constexpr (kTapBytes == kCutTaps) {
-        CutTap(image + from, first_bit_, bits_, to);
-      } else {
-        std::memcpy(to, image + from, size_t(tap_bytes_));
-      }
-      to += tap_bytes_;
-      from += kw_step_;
-    }
-    return to;
-  }
-
-  uint8_t* PadTaps(int64_t count, uint8_t* to) const {
-    return count == 0 ? to : FillTaps(count, tap_bytes_, pad_ones_, bits_, to);
-  }
-
-  int64_t kernel_h_, kernel_w_, bits_, first_bit_;
-  const int64_t tap_bytes_;
-  bool pad_ones_;
-  // In bytes, between positions of the output and of the kernel.
-  int64_t first_, oh_step_, ow_step_, kh_step_, kw_step_;
-};
-
-// Memory of one RunBconv: gathered and prepared rows of each activation base.
-struct Scratch {
-  Scratch(const BconvPlan& plan, int64_t pixels, void* memory)
-      : layout(memory) {
-    const BgemmPlan& product = plan.groups[0];
-    const int64_t bases = product.activation_bases;
-    activations = layout.Take<const uint8_t*>(bases);
-    prepared =
-        layout.Take<uint8_t>(bases * pixels * product.prepared_row_bytes);
-    if (!plan.gathers) return;
-    offset_class = layout.Take<int32_t>(pixels);
-    rows = layout.Take<uint8_t>(bases * pixels * plan.row_bytes);
-  }
-  MemoryLayout layout;
-  const uint8_t** activations;
-  uint8_t* prepared;
-  int32_t* offset_class = nullptr;
-  uint8_t* rows = nullptr;
-};
-
-// Gathers one group of a part's pixels, all activation bases.
-template <int64_t kTapBytes>
-void GatherPart(const BconvPlan& plan, int64_t group, const BconvPart& part,
-                const uint64_t* const* inputs, const Scratch& scratch) {
+// Cuts one group out of all taps of the listed pixels of one activation base.
+void CutRows(const BconvPlan& plan, int64_t group, int64_t num_spans,
+             const Scratch& scratch, const uint8_t* input, uint8_t* to) {
   const Window& w = plan.shape.window;
-  const Gatherer<kTapBytes> gatherer(plan, group);
-  const int64_t image_words =
-      w.in_h * w.in_w * WordsFor(plan.shape.in_channels);
-  int64_t ow = part.first_pixel % w.out_w;
-  int64_t oh = part.first_pixel / w.out_w % w.out_h;
-  int64_t image = part.first_pixel / w.out_w / w.out_h;
-  for (int64_t i = 0; i < part.pixels; ++i) {
-    for (int64_t n = 0; n < plan.groups[group].activation_bases; ++n) {
-      gatherer.Gather(
-          reinterpret_cast<const uint8_t*>(inputs[n] + image * image_words), oh,
-          ow, plan.row_taps[oh], plan.column_taps[ow],
-          scratch.rows + (n * part.pixels + i) * plan.row_bytes);
+  const Pitches pitches(plan.shape);
+  const int64_t bits = plan.shape.in_channels / plan.shape.groups;
+  const int64_t row_bytes = plan.groups[group].steps * kStepBytes;
+  int64_t row = 0;
+  for (int64_t i = 0; i < num_spans; ++i) {
+    const int64_t tap_class = scratch.spans[i].tap_class;
+    const TapSpan lines = plan.rows[tap_class / plan.column_classes].taps;
+    const TapSpan columns = plan.columns[tap_class % plan.column_classes].taps;
+    for (const int64_t end = row + scratch.spans[i].rows; row < end; ++row) {
+      uint8_t* tap = to + row * row_bytes;
+      for (int64_t h = lines.begin; h < lines.end; ++h) {
+        for (int64_t v = columns.begin; v < columns.end; ++v) {
+          const uint8_t* pixel = input + scratch.image_offsets[row] +
+                                 h * w.dilation_h * pitches.line +
+                                 v * w.dilation_w * pitches.pixel;
+          CutTap(pixel, group * bits, bits, tap);
+          tap += plan.tap_bytes;
+        }
+      }
     }
-    if (plan.row_class != nullptr) {
-      scratch.offset_class[i] = plan.row_class[oh] + plan.column_class[ow];
-    }
-    if (++ow < w.out_w) continue;
-    ow = 0;
-    if (++oh < w.out_h) continue;
-    oh = 0;
-    ++image;
   }
 }
 
-using GatherFunction = void (*)(const BconvPlan&, int64_t, const BconvPart&,
-                                const uint64_t* const*, const Scratch&);
-
-GatherFunction SelectGather(const BconvPlan& plan) {
-  if (plan.shape.groups > 1) return GatherPart<kCutTaps>;
-  switch (plan.tap_bytes) {
-    case 4:
-      return GatherPart<4>;
-    case 8:
-      return GatherPart<8>;
-    case 16:
-      return GatherPart<16>;
-    case 32:
-      return GatherPart<32>;
-    case 64:
-      return GatherPart<64>;
-    default:
-      return GatherPart<kAnyTapBytes>;
+// Cuts one group out of a part's pixels, all activation bases.
+void CutPart(const BconvPlan& plan, int64_t group, const BconvPart& part,
+             int64_t num_spans, const uint64_t* const* inputs,
+             const Scratch& scratch) {
+  const BgemmPlan& product = plan.groups[group];
+  const int64_t row_bytes = product.steps * kStepBytes;
+  for (int64_t n = 0; n < product.activation_bases; ++n) {
+    uint8_t* const rows = scratch.rows + n * part.pixels * row_bytes;
+    CutRows(plan, group, num_spans, scratch,
+            reinterpret_cast<const uint8_t*>(inputs[n]), rows);
+    scratch.activations[n] = rows;
   }
 }
 
 // Kernels only set bits.
-void ClearBits(const BconvPart& part, int64_t pitch, uint64_t* y_bits) {
-  const int64_t first_word = part.first_channel / kWordBits;
-  for (int64_t i = 0; i < part.pixels; ++i) {
-    std::fill_n(y_bits + (part.first_pixel + i) * pitch + first_word,
-                WordsFor(part.channels), 0);
+void ClearBits(const BgemmRows& rows) {
+  const int64_t first_word = rows.first_channel / kWordBits;
+  for (int64_t i = 0; i < rows.rows; ++i) {
+    std::fill_n(rows.y_bits + rows.output_rows[i] * rows.y_pitch + first_word,
+                WordsFor(rows.channels), 0);
   }
 }
 
 }  // namespace
 
 int64_t BconvPartPixels(const BgemmKernels& kernels, const BconvPlan& plan) {
-  // A third of the smallest L1 of the machines we aim at (32 KiB) goes to rows;
-  // weights of a block, constants and outputs need the rest. More pixels than
-  // 64 no longer lower the cost of reading the weights from L2.
+  // With more pixels than 256 what is done for each part costs nothing. Rows
+  // that are prepared or cut out get a third of the smallest L1 of the machines
+  // we aim at (32 KiB); runs may differ for every pixel of a part.
+  constexpr int64_t kMaxPixels = 256;
   constexpr int64_t kRowsBytes = 11 * 1024;
-  constexpr int64_t kMaxPixels = 64;
+  constexpr int64_t kRunsBytes = 256 * 1024;
   const BgemmPlan& product = plan.groups[0];
-  const int64_t bytes = product.activation_bases *
-                        std::max(plan.row_bytes, product.prepared_row_bytes);
-  const int64_t pixels = std::min(kRowsBytes / bytes, kMaxPixels);
+  const int64_t row_bytes =
+      int64_t(BgemmScratchBytes(product, 1)) / 2 +
+      (plan.cuts ? product.activation_bases * product.steps * kStepBytes : 0);
+  const int64_t run_bytes = MaxRuns(plan) * int64_t{sizeof(BgemmRun)};
+  const int64_t pixels =
+      std::min({kMaxPixels, kRowsBytes / std::max(row_bytes, int64_t{1}),
+                kRunsBytes / run_bytes});
   return std::max(pixels / kernels.tile_rows, int64_t{1}) * kernels.tile_rows;
 }
 
@@ -219,38 +257,38 @@ void RunBconv(const BgemmKernels& kernels, const BconvPlan& plan,
               uint64_t* y_bits, void* memory) {
   const Scratch scratch(plan, part.pixels, memory);
   const int64_t out = plan.shape.out_channels;
-  const int64_t y_pitch = y != nullptr ? out : WordsFor(out);
-  if (y_bits != nullptr) ClearBits(part, y_pitch, y_bits);
-
-  const int64_t first = part.first_pixel;
-  const int64_t prepared_bytes = plan.groups[0].prepared_row_bytes;
-  BgemmRows rows = {
-      .rows = part.pixels,
-      .activations = scratch.activations,
-      .row_bytes = prepared_bytes != 0 ? prepared_bytes : plan.row_bytes,
-      .offset_class =
-          plan.row_class == nullptr ? nullptr : scratch.offset_class,
-      .first_channel = part.first_channel,
-      .channels = part.channels,
-      .y = y == nullptr ? nullptr : y + first * y_pitch,
-      .y_bits = y_bits == nullptr ? nullptr : y_bits + first * y_pitch,
-      .y_pitch = y_pitch,
-      .y_channel = 0};
-  const GatherFunction gather = SelectGather(plan);
+  const int64_t num_spans = RowLister(plan, part, scratch).List();
+  BgemmRows rows = {.rows = part.pixels,
+                    .spans = scratch.spans,
+                    .num_spans = num_spans,
+                    .activations = scratch.activations,
+                    .row_offsets = scratch.row_offsets,
+                    .output_rows = scratch.output_rows,
+                    .first_channel = part.first_channel,
+                    .channels = part.channels,
+                    .y = y,
+                    .y_bits = y_bits,
+                    .y_pitch = y != nullptr ? out : WordsFor(out),
+                    .y_channel = 0,
+                    .scratch = scratch.product_memory};
+  if (y_bits != nullptr) ClearBits(rows);
+  if (plan.cuts) {
+    const int64_t row_bytes = plan.groups[0].steps * kStepBytes;
+    for (int64_t i = 0; i < part.pixels; ++i) {
+      scratch.image_offsets[i] = scratch.row_offsets[i];
+      scratch.row_offsets[i] = i * row_bytes;
+    }
+  }
+  const int64_t group_bytes = plan.tap_bytes;
   for (int64_t group = 0; group < plan.shape.groups; ++group) {
     const BgemmPlan& product = plan.groups[group];
-    if (plan.gathers) gather(plan, group, part, inputs, scratch);
-    for (int64_t n = 0; n < product.activation_bases; ++n) {
-      const uint8_t* bits =
-          plan.gathers ? scratch.rows + n * part.pixels * plan.row_bytes
-                       : reinterpret_cast<const uint8_t*>(inputs[n]) +
-                             first * plan.row_bytes;
-      if (prepared_bytes != 0) {
-        uint8_t* to = scratch.prepared + n * part.pixels * prepared_bytes;
-        kernels.prepare_rows(product, bits, plan.row_bytes, part.pixels, to);
-        bits = to;
+    if (plan.cuts) {
+      CutPart(plan, group, part, num_spans, inputs, scratch);
+    } else {
+      for (int64_t n = 0; n < product.activation_bases; ++n) {
+        scratch.activations[n] =
+            reinterpret_cast<const uint8_t*>(inputs[n]) + group * group_bytes;
       }
-      scratch.activations[n] = bits;
     }
     if (plan.shape.groups > 1) {
       rows.y_channel = group * product.channels;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "target_policy.h"
 
@@ -19,75 +20,110 @@ namespace bqengine::kernels::HWY_NAMESPACE {
 #if BQE_KERNEL_TARGET
 namespace {
 
-// One tile: `first` is its first row, `channel` its first channel, where a
-// block of the weights begins. A tile of several blocks has the outputs of one
-// after the other.
-template <class Op, class Tile, int kRows>
-HWY_ATTR void RunTile(const BgemmPlan& plan, const BgemmRows& rows,
-                      int64_t first, int64_t channel) {
-  constexpr int kVectors = Tile::kVectors;
-  constexpr int64_t kBlockChannels = kVectors * hn::MaxLanes(D32());
-  constexpr int64_t kBlockCounts = kRows * kBlockChannels;
-  constexpr int64_t kCounts = Tile::kTileBlocks * kBlockCounts;
-  alignas(64) uint32_t counts[kCounts];
-  const int64_t first_byte = first * rows.row_bytes;
-  const uint32_t* weights = plan.weights + channel * plan.channel_words;
-  const auto output = [&](int64_t block) {
-    return TileOutput(plan, rows, first, channel + block * kBlockChannels);
-  };
-  if (plan.alpha == nullptr) {
-    Tile::template Count<Op, kRows>(rows.activations[0] + first_byte,
-                                    rows.row_bytes, weights, plan.steps,
-                                    counts);
-    for (int64_t block = 0; block < Tile::kTileBlocks; ++block) {
-      output(block).template Finish<Op, kRows, kVectors>(counts +
-                                                         block * kBlockCounts);
-    }
-    return;
+HWY_INLINE const int32_t* StartsOf(const TileWork& work) {
+  const int64_t row = work.span.tap_class * work.plan.weight_bases + work.m;
+  return work.plan.starts + row * work.plan.channel_pitch + work.channel;
+}
+
+HWY_INLINE const uint32_t* WeightsOf(const TileWork& work) {
+  return work.plan.weights + work.m * work.plan.weight_base_pitch +
+         work.channel * work.plan.channel_words;
+}
+
+// Functions of tiles are not inlined into the loops around them: what those
+// loops keep in registers would take them from the tile.
+template <class Op, int kRows, int kTileVectors>
+struct CountedTile {
+  static constexpr int kVectors = kTileVectors;
+  static constexpr int kBlocks = 1;
+
+  template <TileForm kForm>
+  static HWY_NOINLINE HWY_ATTR void Run(const TileWork& work, uint32_t* kept) {
+    CountTile<Op, kRows, kVectors>(work.rows.activations[work.n],
+                                   work.rows.row_offsets + work.first,
+                                   WeightsOf(work), StartsOf(work))
+        .Run(work.span, [&](const auto& for_each_row) BQE_INLINE_LAMBDA {
+          TileOutput<kRows, kVectors>(work, 0).template Put<kForm>(for_each_row,
+                                                                   kept);
+        });
   }
-  const auto for_each_row = [&](const auto& body) HWY_ATTR {
-    for (int64_t block = 0; block < Tile::kTileBlocks; ++block) {
-      for (int i = 0; i < kRows; ++i) {
-        body(output(block), i, block * kBlockCounts);
-      }
+};
+
+// A tile with several accumulators for an output, or one that needs care.
+template <class Tile, int kRows>
+HWY_NOINLINE HWY_ATTR void RunThroughSums(TileWork work) {
+  using Output = TileOutput<kRows, Tile::kVectors>;
+  const BgemmPlan& plan = work.plan;
+  alignas(64) uint32_t kept[Tile::kBlocks * Output::kSize];
+  alignas(64) float sums[Tile::kBlocks * Output::kSize];
+  alignas(64) float totals[Tile::kBlocks * Output::kSize];
+  const auto for_each_block = [&](const auto& body) {
+    for (int block = 0; block < Tile::kBlocks; ++block) {
+      body(Output(work, block), block * Output::kSize);
     }
   };
-  alignas(64) float sums[kCounts];
-  alignas(64) float totals[kCounts];
-  int64_t n = 0;
-  do {  // at least one base of each kind: GCC warns of unset sums otherwise
-    int64_t m = 0;
-    do {
-      Tile::template Count<Op, kRows>(
-          rows.activations[n] + first_byte, rows.row_bytes,
-          weights + m * plan.weight_base_pitch, plan.steps, counts);
-      for_each_row([&](const TileOutput& output, int i, int64_t at) HWY_ATTR {
-        output.template AddWeightBase<Op, kVectors>(i, m, counts + at,
-                                                    sums + at);
+  for (work.n = 0; work.n < plan.activation_bases; ++work.n) {
+    for (work.m = 0; work.m < plan.weight_bases; ++work.m) {
+      Tile::template Run<TileForm::kKept>(work, kept);
+      for_each_block([&](const Output& output, int at) {
+        output.AddToSums(work.m, kept + at, sums + at);
       });
-    } while (++m < plan.weight_bases);
-    for_each_row([&](const TileOutput& output, int i, int64_t at) HWY_ATTR {
-      output.template AddActivationBase<kVectors>(i, n, sums + at, totals + at);
+    }
+    if (plan.alpha == nullptr) continue;
+    for_each_block([&](const Output& output, int at) {
+      output.AddActivationBase(work.n, sums + at, totals + at);
     });
-  } while (++n < plan.activation_bases);
-  for_each_row([&](const TileOutput& output, int i, int64_t at) HWY_ATTR {
-    output.template FinishTotals<kVectors>(i, totals + at);
+  }
+  for_each_block([&](const Output& output, int at) {
+    output.FinishSums((plan.alpha == nullptr ? sums : totals) + at);
   });
 }
 
-// All rows against the channels of one tile, whose weights stay in cache.
-template <class Op, class Tile>
-HWY_ATTR void RunColumn(const BgemmPlan& plan, const BgemmRows& rows,
-                        int64_t channel) {
-  int64_t row = 0;
-  for (; row + kTileRows <= rows.rows; row += kTileRows) {
-    RunTile<Op, Tile, kTileRows>(plan, rows, row, channel);
+template <class Tile, int kRows>
+HWY_INLINE HWY_ATTR void RunTile(const TileWork& work) {
+  constexpr int64_t kChannels =
+      Tile::kBlocks * Tile::kVectors * int64_t(HWY_LANES(uint32_t));
+  const BgemmPlan& plan = work.plan;
+  const int64_t end = work.rows.first_channel + work.rows.channels;
+  if (plan.range_limit != nullptr) {
+    Tile::template Run<TileForm::kBits>(work, nullptr);
+  } else if (plan.alpha == nullptr && plan.odds == nullptr &&
+             work.rows.y != nullptr && work.channel + kChannels <= end) {
+    Tile::template Run<TileForm::kFloats>(work, nullptr);
+  } else {
+    RunThroughSums<Tile, kRows>(work);
   }
-  if (row + 2 <= rows.rows) {
-    RunTile<Op, Tile, 2>(plan, rows, row, channel);
-    row += 2;
+}
+
+// Calls body(integral_constant<rows>, work) for tiles that make up all rows,
+// against the channels of one tile, whose weights stay in cache.
+template <class Body>
+HWY_INLINE HWY_ATTR void ForEachTile(const BgemmPlan& plan,
+                                     const BgemmRows& rows, int64_t channel,
+                                     const Body& body) {
+  int64_t first = 0, slot = 0;
+  for (int64_t i = 0; i < rows.num_spans; ++i) {
+    const BgemmSpan& span = rows.spans[i];
+    const int64_t end = first + span.rows;
+    const auto tile = [&](auto num_rows) HWY_ATTR {
+      body(num_rows, TileWork{plan, rows, span, first, slot, channel, 0, 0});
+      first += num_rows;
+      slot += (num_rows + 1) / 2 * 2;
+    };
+    while (first + 4 <= end) tile(std::integral_constant<int, 4>());
+    if (first + 2 <= end) tile(std::integral_constant<int, 2>());
+    if (first < end) tile(std::integral_constant<int, 1>());
   }
-  if (row < rows.rows) RunTile<Op, Tile, 1>(plan, rows, row, channel);
+}
+
+template <class Op, int kVectors>
+HWY_ATTR void CountColumn(const BgemmPlan& plan, const BgemmRows& rows,
+                          int64_t channel) {
+  ForEachTile(plan, rows, channel,
+              [](auto num_rows, const TileWork& work) HWY_ATTR {
+                constexpr int kRows = num_rows;
+                RunTile<CountedTile<Op, kRows, kVectors>, kRows>(work);
+              });
 }
 
 template <class Op>
@@ -98,43 +134,95 @@ HWY_ATTR void RunCounting(const BgemmPlan& plan, const BgemmRows& rows) {
        channel += kBlockVectors * lanes) {
     const int64_t left = end - channel;
     if (left <= lanes) {
-      RunColumn<Op, CountedTile<1>>(plan, rows, channel);
+      CountColumn<Op, 1>(plan, rows, channel);
     } else if (kBlockVectors == 2 || left <= 2 * lanes) {
-      RunColumn<Op, CountedTile<2>>(plan, rows, channel);
+      CountColumn<Op, 2>(plan, rows, channel);
     } else if (left <= 3 * lanes) {
-      RunColumn<Op, CountedTile<HWY_MIN(3, kBlockVectors)>>(plan, rows,
-                                                            channel);
+      CountColumn<Op, HWY_MIN(3, kBlockVectors)>(plan, rows, channel);
     } else {
-      RunColumn<Op, CountedTile<kBlockVectors>>(plan, rows, channel);
+      CountColumn<Op, kBlockVectors>(plan, rows, channel);
     }
   }
 }
 
 #if BQE_LOOK_UP
 
+HWY_INLINE int64_t PairBytes(const BgemmPlan& plan) {
+  return plan.steps * kPairStepBytes;
+}
+
+// Prepared pairs of an activation base. A slot is a place among the prepared
+// rows; where a span ends with a single row, one stays empty.
+HWY_INLINE uint8_t* PairsOf(const TileWork& work) {
+  const int64_t pair = work.n * work.rows.rows + work.slot / 2;
+  return work.rows.scratch + pair * PairBytes(work.plan);
+}
+
+template <class Op, int kRows, int kTileBlocks>
+struct LookedUpTile {
+  static constexpr int kVectors = 4;
+  static constexpr int kBlocks = kTileBlocks;
+
+  template <TileForm kForm>
+  static HWY_NOINLINE HWY_ATTR void Run(const TileWork& work, uint32_t* kept) {
+    using Output = TileOutput<kRows, kVectors>;
+    const int64_t block_bytes =
+        work.plan.steps * kStepPieces * int64_t(hn::Lanes(D8()));
+    LookUpTile<Op, kRows, kBlocks>(PairsOf(work), PairBytes(work.plan),
+                                   WeightsOf(work), block_bytes, StartsOf(work))
+        .Run(work.span, [&](int block,
+                            const auto& for_each_row) BQE_INLINE_LAMBDA {
+          Output(work, block)
+              .template Put<kForm>(for_each_row, kept + block * Output::kSize);
+        });
+  }
+};
+
+// Prepares the rows of one activation base.
+HWY_ATTR void PreparePairs(const BgemmPlan& plan, const BgemmRows& rows,
+                           int64_t n) {
+  ForEachTile(plan, rows, 0, [n](auto num_rows, TileWork work) HWY_ATTR {
+    work.n = n;
+    uint8_t* pair = PairsOf(work);
+    const uint8_t* const activations = work.rows.activations[n];
+    for (int64_t i = 0; i < num_rows; i += 2) {
+      const int64_t* offsets = work.rows.row_offsets + work.first + i;
+      const uint8_t* first = activations + offsets[0];
+      const uint8_t* second = activations + offsets[i + 1 < num_rows ? 1 : 0];
+      uint8_t* to = pair + i / 2 * PairBytes(work.plan);
+      for (int64_t r = 0; r < work.span.num_runs; ++r) {
+        const BgemmRun& run = work.span.runs[r];
+        PreparePair(first + run.offset, second + run.offset, run.steps, to);
+        to += run.steps * kPairStepBytes;
+      }
+    }
+  });
+}
+
+template <class Op, int kBlocks>
+HWY_ATTR void LookUpColumn(const BgemmPlan& plan, const BgemmRows& rows,
+                           int64_t channel) {
+  ForEachTile(plan, rows, channel,
+              [](auto num_rows, const TileWork& work) HWY_ATTR {
+                constexpr int kRows = num_rows;
+                RunTile<LookedUpTile<Op, kRows, kBlocks>, kRows>(work);
+              });
+}
+
 template <class Op>
 HWY_ATTR void RunLookingUp(const BgemmPlan& plan, const BgemmRows& rows) {
+  for (int64_t n = 0; n < plan.activation_bases; ++n) {
+    PreparePairs(plan, rows, n);
+  }
   const int64_t block = int64_t(hn::Lanes(D8()));
   const int64_t end = rows.first_channel + rows.channels;
   for (int64_t channel = rows.first_channel; channel < end;
        channel += 2 * block) {
     if (end - channel > block) {
-      RunColumn<Op, LookUpTile<2>>(plan, rows, channel);
+      LookUpColumn<Op, 2>(plan, rows, channel);
     } else {
-      RunColumn<Op, LookUpTile<1>>(plan, rows, channel);
+      LookUpColumn<Op, 1>(plan, rows, channel);
     }
-  }
-}
-
-HWY_ATTR void PrepareRows(const BgemmPlan& plan, const uint8_t* bits,
-                          int64_t bits_pitch, int64_t rows, uint8_t* prepared) {
-  if (bits_pitch == plan.steps * kStepBytes) {
-    LookUpRow(bits, rows * plan.steps, prepared);
-    return;
-  }
-  for (int64_t row = 0; row < rows; ++row) {
-    LookUpRow(bits + row * bits_pitch, plan.steps,
-              prepared + row * plan.steps * kStepPieces);
   }
 }
 
@@ -143,7 +231,7 @@ HWY_ATTR void PrepareRows(const BgemmPlan& plan, const uint8_t* bits,
 template <class Op>
 HWY_ATTR void RunAll(const BgemmPlan& plan, const BgemmRows& rows) {
 #if BQE_LOOK_UP
-  if (plan.prepared_row_bytes != 0) return RunLookingUp<Op>(plan, rows);
+  if (plan.looks_up) return RunLookingUp<Op>(plan, rows);
 #endif
   RunCounting<Op>(plan, rows);
 }
@@ -162,11 +250,7 @@ constexpr BgemmKernels kBgemm = {
     .lanes = int64_t(HWY_LANES(uint32_t)),
     .block_vectors = kBlockVectors,
     .tile_rows = kTileRows,
-#if BQE_LOOK_UP
-    .prepare_rows = PrepareRows,
-#else
-    .prepare_rows = nullptr,
-#endif
+    .can_look_up = BQE_LOOK_UP,
     .run = Run,
 };
 constexpr const BgemmKernels* kBgemmKernels = &kBgemm;

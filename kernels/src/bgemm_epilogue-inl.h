@@ -1,4 +1,4 @@
-// From the counts of a tile to its outputs.
+// From the accumulators of a tile to its outputs.
 
 // Per-target include guard.
 #if defined(KERNELS_SRC_BGEMM_EPILOGUE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -12,7 +12,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <type_traits>
 
 #include "bgemm_tile-inl.h"
 #include "kernels/bgemm.h"
@@ -25,85 +24,115 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Where the outputs of one tile go. Counts and sums of a tile are
-// [row][vector][lane]. Products and sums round separately: Mul and Add, never
-// MulAdd.
+// Rows that are computed together, from `first` of all the run's rows on, with
+// one or several blocks of channels from `channel` on.
+struct TileWork {
+  const BgemmPlan& plan;
+  const BgemmRows& rows;
+  const BgemmSpan& span;
+  int64_t first;
+  int64_t slot;  // of the first row, among prepared rows
+  int64_t channel;
+  int64_t m, n;  // weight base, activation base
+};
+
+// What becomes of a tile's accumulators: outputs at once, if each output has
+// one of them; else they are kept, for TileSums.
+enum class TileForm { kFloats, kBits, kKept };
+
+// Where the outputs of one block of a tile go. Products and sums round
+// separately: Mul and Add, never MulAdd.
+template <int kRows, int kVectors>
 class TileOutput {
  public:
-  TileOutput(const BgemmPlan& plan, const BgemmRows& rows, int64_t first_row,
-             int64_t channel)
-      : plan_(plan),
-        rows_(rows),
-        first_row_(first_row),
-        channel_(channel),
-        channels_(rows.first_channel + rows.channels - channel) {}
+  static constexpr int kWidth = kVectors * int(HWY_LANES(uint32_t));
+  static constexpr int kSize = kRows * kWidth;
 
-  // One accumulator for an output: the whole epilogue of the tile.
-  template <class Op, int kRows, int kVectors>
-  HWY_INLINE HWY_ATTR void Finish(const uint32_t* HWY_RESTRICT counts) const {
-    if (plan_.range_limit != nullptr) {
-      for (int i = 0; i < kRows; ++i) {
-        FinishBits<Op, kVectors>(i, counts + i * kVectors * kLanes);
-      }
-    } else if (plan_.count_shift == 0) {
-      FinishFloats<Op, kRows, kVectors, 0>(counts);
+  HWY_INLINE TileOutput(const TileWork& work, int block)
+      : plan_(work.plan),
+        rows_(work.rows),
+        first_(work.first),
+        tap_class_(work.span.tap_class),
+        channel_(work.channel + block * kWidth),
+        channels_(work.rows.first_channel + work.rows.channels - channel_) {}
+
+  // for_each_row(put) calls put(row, h0, h1, h2, h3) with accumulators. `kept`
+  // gets them if they are to be kept.
+  template <TileForm kForm, class ForEachRow>
+  HWY_INLINE HWY_ATTR void Put(const ForEachRow& for_each_row,
+                               uint32_t* HWY_RESTRICT kept) const {
+    if constexpr (kForm == TileForm::kFloats) {
+      for_each_row(
+          [&](int i, V32 h0, V32 h1, V32 h2, V32 h3) BQE_INLINE_LAMBDA {
+            float* HWY_RESTRICT y = Floats(i);
+            ForEachVector(h0, h1, h2, h3, [&](V32 h, int at) BQE_INLINE_LAMBDA {
+              const auto dot = hn::ConvertTo(DF(), hn::BitCast(DI(), h));
+              hn::StoreU(Affine(dot, at), DF(), y + at);
+            });
+          });
+    } else if constexpr (kForm == TileForm::kBits) {
+      const BitsPlace place(*this);
+      for_each_row([&](int i, V32 h0, V32 h1, V32 h2, V32 h3)
+                       BQE_INLINE_LAMBDA {
+                         place.Store(OutputRow(i), InsideRange(h0, h1, h2, h3));
+                       });
     } else {
-      FinishFloats<Op, kRows, kVectors, 1>(counts);
+      for_each_row(
+          [&](int i, V32 h0, V32 h1, V32 h2, V32 h3) BQE_INLINE_LAMBDA {
+            ForEachVector(h0, h1, h2, h3, [&](V32 h, int at) BQE_INLINE_LAMBDA {
+              hn::Store(h, D32(), kept + i * kWidth + at);
+            });
+          });
     }
   }
 
-  // sums = sum_m alpha[m] * float(acc[m]), one m after the other.
-  template <class Op, int kVectors>
-  HWY_INLINE HWY_ATTR void AddWeightBase(int i, int64_t m,
-                                         const uint32_t* HWY_RESTRICT counts,
-                                         float* HWY_RESTRICT sums) const {
-    const int32_t* HWY_RESTRICT offsets = Offsets(i, m);
-    const float* alpha = plan_.alpha + m * plan_.channel_pitch + channel_;
-    counts += i * kVectors * kLanes;
-    sums += i * kVectors * kLanes;
-    for (int at = 0; at < kVectors * kLanes; at += kLanes) {
-      const auto dot = Dot<Op>(counts + at, offsets + at);
-      const auto term =
-          hn::Mul(hn::LoadU(DF(), alpha + at), hn::ConvertTo(DF(), dot));
-      const auto sum =
-          m == 0 ? term : hn::Add(hn::LoadU(DF(), sums + at), term);
-      hn::StoreU(sum, DF(), sums + at);
+  // sums = sum_m alpha[m] * float(dot[m]), one m after the other.
+  HWY_NOINLINE HWY_ATTR void AddToSums(int64_t m,
+                                       const uint32_t* HWY_RESTRICT kept,
+                                       float* HWY_RESTRICT sums) const {
+    const float* alpha = plan_.alpha;
+    if (alpha != nullptr) alpha += m * plan_.channel_pitch + channel_;
+    for (int i = 0; i < kRows; ++i) {
+      for (int at = 0; at < kWidth; at += kLanes) {
+        auto term = hn::ConvertTo(DF(), Dot(m, hn::Load(D32(), kept), at));
+        if (alpha != nullptr) term = hn::Mul(hn::LoadU(DF(), alpha + at), term);
+        const auto sum = m == 0 ? term : hn::Add(hn::Load(DF(), sums), term);
+        hn::Store(sum, DF(), sums);
+        kept += kLanes;
+        sums += kLanes;
+      }
     }
   }
 
   // totals = sum_n beta[n] * sums, one n after the other.
-  template <int kVectors>
-  HWY_INLINE HWY_ATTR void AddActivationBase(int i, int64_t n,
-                                             const float* HWY_RESTRICT sums,
-                                             float* HWY_RESTRICT totals) const {
+  HWY_NOINLINE HWY_ATTR void AddActivationBase(
+      int64_t n, const float* HWY_RESTRICT sums,
+      float* HWY_RESTRICT totals) const {
     const auto beta = hn::Set(DF(), plan_.beta[n]);
-    sums += i * kVectors * kLanes;
-    totals += i * kVectors * kLanes;
-    for (int at = 0; at < kVectors * kLanes; at += kLanes) {
-      const auto term = hn::Mul(beta, hn::LoadU(DF(), sums + at));
+    for (int at = 0; at < kSize; at += kLanes) {
+      const auto term = hn::Mul(beta, hn::Load(DF(), sums + at));
       const auto total =
-          n == 0 ? term : hn::Add(hn::LoadU(DF(), totals + at), term);
-      hn::StoreU(total, DF(), totals + at);
+          n == 0 ? term : hn::Add(hn::Load(DF(), totals + at), term);
+      hn::Store(total, DF(), totals + at);
     }
   }
 
-  template <int kVectors>
-  HWY_INLINE HWY_ATTR void FinishTotals(
-      int i, const float* HWY_RESTRICT totals) const {
-    uint64_t bits = 0;
-    totals += i * kVectors * kLanes;
-    for (int at = 0; at < kVectors * kLanes; at += kLanes) {
-      const int64_t o = channel_ + at;
-      const auto y =
-          Affine(hn::LoadU(DF(), totals + at), plan_.mul + o, plan_.add + o);
-      if (rows_.y != nullptr) {
-        StoreFloats(Row(i), at, y);
-      } else {
-        const auto threshold = hn::LoadU(DF(), plan_.threshold + o);
-        bits |= MaskBits(DF(), hn::Ge(y, threshold)) << at;
+  HWY_NOINLINE HWY_ATTR void FinishSums(const float* HWY_RESTRICT sums) const {
+    const BitsPlace place(*this);
+    for (int i = 0; i < kRows; ++i) {
+      uint64_t bits = 0;
+      for (int at = 0; at < kWidth; at += kLanes) {
+        const auto y = Affine(hn::Load(DF(), sums + i * kWidth + at), at);
+        if (rows_.y != nullptr) {
+          StoreFloats(Floats(i), at, y);
+        } else {
+          const auto threshold =
+              hn::LoadU(DF(), plan_.threshold + channel_ + at);
+          bits |= MaskBits(DF(), hn::Ge(y, threshold)) << at;
+        }
       }
+      if (rows_.y == nullptr) place.Store(OutputRow(i), bits);
     }
-    if (rows_.y == nullptr) StoreBits<kVectors>(i, bits);
   }
 
  private:
@@ -112,89 +141,73 @@ class TileOutput {
   using VF = hn::Vec<DF>;
   static constexpr int kLanes = int(HWY_LANES(uint32_t));
 
-  // Row `i` of the tile.
-  template <class Op, int kVectors>
-  HWY_INLINE HWY_ATTR void FinishBits(
-      int i, const uint32_t* HWY_RESTRICT counts) const {
-    const int32_t* HWY_RESTRICT offsets = Offsets(i, 0);
-    const int32_t* range_offset = plan_.range_offset + channel_;
-    const int32_t* range_limit = plan_.range_limit + channel_;
+  template <class Body>
+  static HWY_INLINE HWY_ATTR void ForEachVector(V32 h0, V32 h1, V32 h2, V32 h3,
+                                                const Body& body) {
+    body(h0, 0);
+    if constexpr (kVectors > 1) body(h1, kLanes);
+    if constexpr (kVectors > 2) body(h2, 2 * kLanes);
+    if constexpr (kVectors > 3) body(h3, 3 * kLanes);
+  }
+
+  // Where the bits of a block go: anywhere in a row's words, across a border of
+  // two if a group of a convolution is no multiple of 64 channels.
+  struct BitsPlace {
+    HWY_INLINE explicit BitsPlace(const TileOutput& output)
+        : y_bits(output.rows_.y_bits), y_pitch(output.rows_.y_pitch) {
+      const uint64_t first_bit =
+          uint64_t(output.rows_.y_channel + output.channel_);
+      const int64_t valid = HWY_MIN(output.channels_, int64_t{kWidth});
+      word = int64_t(first_bit / kWordBits);
+      shift = first_bit % kWordBits;
+      crosses = int64_t(shift) + valid > kWordBits;
+      mask = TailMask(valid);
+    }
+    HWY_INLINE void Store(int64_t row, uint64_t bits) const {
+      uint64_t* to = y_bits + row * y_pitch + word;
+      bits &= mask;
+      to[0] |= bits << shift;
+      if (crosses) to[1] |= bits >> (kWordBits - shift);
+    }
+    uint64_t* y_bits;
+    int64_t y_pitch, word;
+    uint64_t shift, mask;
+    bool crosses;
+  };
+
+  HWY_INLINE HWY_ATTR uint64_t InsideRange(V32 h0, V32 h1, V32 h2,
+                                           V32 h3) const {
     uint64_t outside = 0;
-    for (int at = 0; at < kVectors * kLanes; at += kLanes) {
-      const auto dot = Dot<Op>(counts + at, offsets + at);
-      const auto moved = hn::Add(dot, hn::LoadU(DI(), range_offset + at));
-      const auto mask = hn::Gt(moved, hn::LoadU(DI(), range_limit + at));
+    const int32_t* limits = plan_.range_limit + channel_;
+    ForEachVector(h0, h1, h2, h3, [&](V32 h, int at) BQE_INLINE_LAMBDA {
+      const auto mask = hn::Gt(Dot(0, h, at), hn::LoadU(DI(), limits + at));
       outside |= MaskBits(DI(), mask) << at;
-    }
-    StoreBits<kVectors>(i, ~outside);
+    });
+    return ~outside;
   }
 
-  // The plan's members are read before the rows: what is stored to y might
-  // change them, as far as the compiler knows.
-  template <class Op, int kRows, int kVectors, int kShift>
-  HWY_INLINE HWY_ATTR void FinishFloats(
-      const uint32_t* HWY_RESTRICT counts) const {
-    const float* const mul = plan_.mul + channel_;
-    const float* const add = plan_.add + channel_;
-    const int32_t* row_offsets[kRows];
-    for (int i = 0; i < kRows; ++i) row_offsets[i] = Offsets(i, 0);
-    const int64_t y_pitch = rows_.y_pitch;
-    float* y = Row(0);
-    const bool whole = channels_ >= kVectors * kLanes;
-    for (int i = 0; i < kRows; ++i, y += y_pitch, counts += kVectors * kLanes) {
-      const int32_t* HWY_RESTRICT offsets = row_offsets[i];
-      const auto output = [&](int at) HWY_ATTR {
-        const auto count = hn::LoadU(D32(), counts + at);
-        const auto dot =
-            MoveFromOffset<Op>(hn::ShiftLeft<kShift>(count), offsets + at);
-        return Affine(hn::ConvertTo(DF(), dot), mul + at, add + at);
-      };
-      if (whole) {
-        HWY_UNROLL(4)
-        for (int at = 0; at < kVectors * kLanes; at += kLanes) {
-          hn::StoreU(output(at), DF(), y + at);
-        }
-      } else {
-        for (int at = 0; at < kVectors * kLanes; at += kLanes) {
-          StoreFloats(y, at, output(at));
-        }
-      }
-    }
+  // The accumulator h, or 2 * h + odd.
+  HWY_INLINE HWY_ATTR hn::Vec<DI> Dot(int64_t m, V32 h, int at) const {
+    const auto half = hn::BitCast(DI(), h);
+    if (plan_.odds == nullptr) return half;
+    const int64_t row = tap_class_ * plan_.weight_bases + m;
+    const int32_t* odds = plan_.odds + row * plan_.channel_pitch + channel_;
+    return hn::Add(hn::ShiftLeft<1>(half), hn::LoadU(DI(), odds + at));
   }
 
-  const int32_t* Offsets(int i, int64_t m) const {
-    const int64_t of_class =
-        rows_.offset_class == nullptr ? 0 : rows_.offset_class[first_row_ + i];
-    return plan_.offsets +
-           (of_class * plan_.weight_bases + m) * plan_.channel_pitch + channel_;
+  HWY_INLINE HWY_ATTR VF Affine(VF s, int at) const {
+    const int64_t o = channel_ + at;
+    return hn::Add(hn::Mul(s, hn::LoadU(DF(), plan_.mul + o)),
+                   hn::LoadU(DF(), plan_.add + o));
+  }
+
+  HWY_INLINE int64_t OutputRow(int i) const {
+    return rows_.output_rows[first_ + i];
   }
 
   // Of the block, in row `i` of the tile.
-  HWY_INLINE float* Row(int i) const {
-    return rows_.y + (first_row_ + i) * rows_.y_pitch + rows_.y_channel +
-           channel_;
-  }
-
-  template <class Op>
-  HWY_INLINE HWY_ATTR hn::Vec<DI> Dot(const uint32_t* counts,
-                                      const int32_t* offsets) const {
-    const auto count = hn::LoadU(D32(), counts);
-    return MoveFromOffset<Op>(hn::ShiftLeftSame(count, plan_.count_shift),
-                              offsets);
-  }
-
-  template <class Op>
-  static HWY_INLINE HWY_ATTR hn::Vec<DI> MoveFromOffset(
-      V32 scaled_count, const int32_t* offsets) {
-    const auto scaled = hn::BitCast(DI(), scaled_count);
-    const auto offset = hn::LoadU(DI(), offsets);
-    return std::is_same_v<Op, XorBits> ? hn::Sub(offset, scaled)
-                                       : hn::Add(offset, scaled);
-  }
-
-  static HWY_INLINE HWY_ATTR VF Affine(VF x, const float* mul,
-                                       const float* add) {
-    return hn::Add(hn::Mul(x, hn::LoadU(DF(), mul)), hn::LoadU(DF(), add));
+  HWY_INLINE float* Floats(int i) const {
+    return rows_.y + OutputRow(i) * rows_.y_pitch + rows_.y_channel + channel_;
   }
 
   // `at`: of the block's channels, the first in the vector, which may be none
@@ -210,24 +223,10 @@ class TileOutput {
     }
   }
 
-  // The bits of a block go anywhere in the row's words, across a border of two
-  // if a group of a convolution is no multiple of 64 channels.
-  template <int kVectors>
-  HWY_INLINE void StoreBits(int i, uint64_t bits) const {
-    constexpr int kBits = kVectors * kLanes;
-    const int64_t valid = channels_ < kBits ? channels_ : kBits;
-    bits &= TailMask(valid);
-    const int64_t first_bit = rows_.y_channel + channel_;
-    const int64_t shift = first_bit % kWordBits;
-    uint64_t* to =
-        rows_.y_bits + (first_row_ + i) * rows_.y_pitch + first_bit / kWordBits;
-    to[0] |= bits << shift;
-    if (shift + valid > kWordBits) to[1] |= bits >> (kWordBits - shift);
-  }
-
   const BgemmPlan& plan_;
   const BgemmRows& rows_;
-  int64_t first_row_, channel_, channels_;
+  int64_t first_, tap_class_;
+  int64_t channel_, channels_;
 };
 
 }  // namespace

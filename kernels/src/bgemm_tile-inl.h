@@ -2,8 +2,8 @@
 // vectors of channels, the ones of (row OP weights) over all steps of K.
 //
 // To give a target another inner loop, change what this file defines for it:
-// the counters (BitCounts), the shape of the tile, and CountedTile; or whether
-// it looks ones up instead, BQE_LOOK_UP.
+// the counters (BitCounts), the shape of the tile, and CountTile; or whether it
+// looks ones up instead, BQE_LOOK_UP.
 
 // Per-target include guard.
 #if defined(KERNELS_SRC_BGEMM_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -17,6 +17,13 @@
 
 #include <cstdint>
 #include <cstring>
+
+#include "kernels/bgemm.h"
+
+// For lambdas that take or return vectors in registers. GCC's inliner gives up
+// on several large ones in a function.
+#undef BQE_INLINE_LAMBDA
+#define BQE_INLINE_LAMBDA HWY_ATTR __attribute__((always_inline))
 
 // Inside the SIMD region: true where looking ones up (bgemm_lookup-inl.h) is
 // faster than counting them, which needs an instruction for that.
@@ -46,10 +53,15 @@ inline constexpr int kBlockVectors = 4;
 using D32 = hn::ScalableTag<uint32_t>;
 using V32 = hn::Vec<D32>;
 
+// What a tile does with a word of a row and one of a weight, and what its count
+// of ones does to an accumulator.
 struct XorBits {
   template <class V>
   static HWY_INLINE HWY_ATTR V Combine(V a, V w) {
     return hn::Xor(a, w);
+  }
+  static HWY_INLINE HWY_ATTR V32 Accumulate(V32 start, V32 ones) {
+    return hn::Sub(start, ones);
   }
 };
 struct AndBits {
@@ -57,29 +69,40 @@ struct AndBits {
   static HWY_INLINE HWY_ATTR V Combine(V a, V w) {
     return hn::And(a, w);
   }
+  static HWY_INLINE HWY_ATTR V32 Accumulate(V32 start, V32 ones) {
+    return hn::Add(start, ones);
+  }
 };
 
-// Counters of ones. Add(bits, counts) adds the ones of each 32-bit lane of
-// `bits` to `counts`, in whatever form, at most kMaxSteps times; ToLanes makes
-// them one number for each 32-bit lane.
+// Counters of ones. Add(bits, counts) counts the ones of each 32-bit lane of
+// `bits`, in whatever form, at most kMaxSteps times. Those that can go on for
+// ever begin as accumulators; ToLanes makes one number for each 32-bit lane of
+// the others.
 #if HWY_TARGET == HWY_AVX3_DL
 
-// vpopcntd: xor, count and add are 3 instructions on 2 ports.
+// vpopcntd: combine, count and add are 3 instructions on 2 ports. Counters are
+// the accumulators themselves.
+template <class Op>
 struct BitCounts {
   static constexpr int64_t kMaxSteps = INT64_MAX;
+  static HWY_INLINE HWY_ATTR V32 Begin(V32 start) { return start; }
   HWY_INLINE HWY_ATTR V32 Add(V32 bits, V32 counts) const {
-    return hn::Add(counts, hn::PopulationCount(bits));
+    return Op::Accumulate(counts, hn::PopulationCount(bits));
   }
-  static HWY_INLINE HWY_ATTR V32 ToLanes(V32 counts) { return counts; }
 };
 
 #else
 
 // Counts of bytes, at most 8 a step. NEON has an instruction for them; on x86
 // they are looked up, one nibble at a time.
+template <class Op>
 class BitCounts {
  public:
   static constexpr int64_t kMaxSteps = 255 / 8;
+
+  static HWY_INLINE HWY_ATTR V32 Begin(V32 /*start*/) {
+    return hn::Zero(D32());
+  }
 
   HWY_INLINE HWY_ATTR V32 Add(V32 bits, V32 counts) const {
     const D8 d8;
@@ -124,9 +147,9 @@ class BitCounts {
 // One row of a tile: its counters move on by one step. Vectors do not go into
 // arrays (Highway allows no arrays of vectors everywhere), so they have names.
 template <class Op, int kVectors>
-HWY_INLINE HWY_ATTR void CountRow(const BitCounts& counter, const uint8_t* row,
-                                  V32 w0, V32 w1, V32 w2, V32 w3, V32& c0,
-                                  V32& c1, V32& c2, V32& c3) {
+HWY_INLINE HWY_ATTR void CountRow(const BitCounts<Op>& counter,
+                                  const uint8_t* row, V32 w0, V32 w1, V32 w2,
+                                  V32 w3, V32& c0, V32& c1, V32& c2, V32& c3) {
   uint32_t bits;
   std::memcpy(&bits, row, sizeof(bits));
   const V32 a = hn::Set(D32(), bits);
@@ -136,90 +159,144 @@ HWY_INLINE HWY_ATTR void CountRow(const BitCounts& counter, const uint8_t* row,
   if constexpr (kVectors > 3) c3 = counter.Add(Op::Combine(a, w3), c3);
 }
 
-// Moves a row's counters to memory: adds them there, or (kFirst) stores them.
-template <int kVectors, bool kFirst>
-HWY_INLINE HWY_ATTR void FlushRow(V32 c0, V32 c1, V32 c2, V32 c3,
-                                  uint32_t* HWY_RESTRICT counts) {
-  const D32 d;
-  const size_t lanes = hn::Lanes(d);
-  const auto flush = [&](V32 c, uint32_t* to) HWY_ATTR {
-    const V32 ones = BitCounts::ToLanes(c);
-    hn::StoreU(kFirst ? ones : hn::Add(hn::LoadU(d, to), ones), d, to);
-  };
-  flush(c0, counts);
-  if constexpr (kVectors > 1) flush(c1, counts + lanes);
-  if constexpr (kVectors > 2) flush(c2, counts + 2 * lanes);
-  if constexpr (kVectors > 3) flush(c3, counts + 3 * lanes);
-}
-
-// CountedTile::Count over as many steps as the counters can take.
-template <class Op, int kRows, int kVectors, bool kFirst>
-HWY_INLINE HWY_ATTR void CountPart(const uint8_t* HWY_RESTRICT rows,
-                                   int64_t row_bytes,
-                                   const uint32_t* HWY_RESTRICT weights,
-                                   int64_t steps,
-                                   uint32_t* HWY_RESTRICT counts) {
-  static_assert(kRows <= 4 && kVectors <= 4);
-  const D32 d;
-  const int64_t lanes = int64_t(hn::Lanes(d));
-  const BitCounts counter;
-  const V32 zero = hn::Zero(d);
-  const uint8_t* a0 = rows;
-  const uint8_t* a1 = kRows > 1 ? rows + row_bytes : rows;
-  const uint8_t* a2 = kRows > 2 ? rows + 2 * row_bytes : rows;
-  const uint8_t* a3 = kRows > 3 ? rows + 3 * row_bytes : rows;
-  V32 c00 = zero, c01 = zero, c02 = zero, c03 = zero;
-  V32 c10 = zero, c11 = zero, c12 = zero, c13 = zero;
-  V32 c20 = zero, c21 = zero, c22 = zero, c23 = zero;
-  V32 c30 = zero, c31 = zero, c32 = zero, c33 = zero;
-  for (int64_t step = 0; step < steps; ++step) {
-    const V32 w0 = hn::LoadU(d, weights);
-    const V32 w1 = kVectors > 1 ? hn::LoadU(d, weights + lanes) : w0;
-    const V32 w2 = kVectors > 2 ? hn::LoadU(d, weights + 2 * lanes) : w0;
-    const V32 w3 = kVectors > 3 ? hn::LoadU(d, weights + 3 * lanes) : w0;
-    weights += kVectors * lanes;
-    const auto count_row = [&](const uint8_t* row, V32& c0, V32& c1, V32& c2,
-                               V32& c3) HWY_ATTR {
-      CountRow<Op, kVectors>(counter, row + step * int64_t{sizeof(uint32_t)},
-                             w0, w1, w2, w3, c0, c1, c2, c3);
-    };
-    count_row(a0, c00, c01, c02, c03);
-    if constexpr (kRows > 1) count_row(a1, c10, c11, c12, c13);
-    if constexpr (kRows > 2) count_row(a2, c20, c21, c22, c23);
-    if constexpr (kRows > 3) count_row(a3, c30, c31, c32, c33);
-  }
-  const auto flush = [&](V32 c0, V32 c1, V32 c2, V32 c3) HWY_ATTR {
-    FlushRow<kVectors, kFirst>(c0, c1, c2, c3, counts);
-    counts += kVectors * lanes;
-  };
-  flush(c00, c01, c02, c03);
-  if constexpr (kRows > 1) flush(c10, c11, c12, c13);
-  if constexpr (kRows > 2) flush(c20, c21, c22, c23);
-  if constexpr (kRows > 3) flush(c30, c31, c32, c33);
-}
-
 // A tile of rows x vectors of channels, which are one block of the weights.
-template <int kVectorsOfTile>
-struct CountedTile {
-  static constexpr int kTileBlocks = 1;
-  static constexpr int kVectors = kVectorsOfTile;
+template <class Op, int kRows, int kVectors>
+class CountTile {
+ public:
+  // Row i begins at activations + row_offsets[i]. `starts` has the channels'
+  // accumulators before anything is counted.
+  HWY_INLINE HWY_ATTR CountTile(const uint8_t* activations,
+                                const int64_t* row_offsets,
+                                const uint32_t* weights, const int32_t* starts)
+      : activations_(activations),
+        row_offsets_(row_offsets),
+        weights_(weights),
+        starts_(starts) {}
 
-  // counts[row][vector][lane] = ones of (row OP weights of the channel).
-  // rows: the tile's first row, others `row_bytes` apart.
-  template <class Op, int kRows>
-  static HWY_INLINE HWY_ATTR void Count(const uint8_t* rows, int64_t row_bytes,
-                                        const uint32_t* weights, int64_t steps,
-                                        uint32_t* counts) {
-    int64_t part = HWY_MIN(steps, BitCounts::kMaxSteps);
-    CountPart<Op, kRows, kVectors, true>(rows, row_bytes, weights, part,
-                                         counts);
-    for (int64_t done = part; done < steps; done += part) {
-      part = HWY_MIN(steps - done, BitCounts::kMaxSteps);
-      CountPart<Op, kRows, kVectors, false>(
-          rows + done * int64_t{sizeof(uint32_t)}, row_bytes,
-          weights + done * kVectors * int64_t(hn::Lanes(D32())), part, counts);
+  // Calls put(row, h0, h1, h2, h3) with the accumulators of each row, inlined
+  // for each, where they are still in registers.
+  template <class Put>
+  HWY_INLINE HWY_ATTR void Run(const BgemmSpan& span, const Put& put_tile) {
+    static_assert(kRows <= 4 && kVectors <= 4);
+    const BitCounts<Op> counter;
+    const V32 b0 = Begin<0>(), b1 = Begin<1>();
+    const V32 b2 = Begin<2>(), b3 = Begin<3>();
+    V32 c00 = b0, c01 = b1, c02 = b2, c03 = b3;
+    V32 c10 = b0, c11 = b1, c12 = b2, c13 = b3;
+    V32 c20 = b0, c21 = b1, c22 = b2, c23 = b3;
+    V32 c30 = b0, c31 = b1, c32 = b2, c33 = b3;
+    const D32 d;
+    const int64_t lanes = int64_t(hn::Lanes(d));
+    int64_t room = BitCounts<Op>::kMaxSteps;
+    for (const BgemmRun* run = span.runs; run < span.runs + span.num_runs;
+         ++run) {
+      const uint8_t* const from = activations_ + run->offset;
+      const uint8_t* a0 = from + row_offsets_[0];
+      const uint8_t* a1 = kRows > 1 ? from + row_offsets_[1] : a0;
+      const uint8_t* a2 = kRows > 2 ? from + row_offsets_[2] : a0;
+      const uint8_t* a3 = kRows > 3 ? from + row_offsets_[3] : a0;
+      const uint32_t* weights = weights_ + run->step * kVectors * lanes;
+      for (int64_t left = run->steps; left > 0;) {
+        const int64_t steps = HWY_MIN(left, room);
+        for (int64_t i = 0; i < steps; ++i) {
+          const V32 w0 = hn::LoadU(d, weights);
+          const V32 w1 = kVectors > 1 ? hn::LoadU(d, weights + lanes) : w0;
+          const V32 w2 = kVectors > 2 ? hn::LoadU(d, weights + 2 * lanes) : w0;
+          const V32 w3 = kVectors > 3 ? hn::LoadU(d, weights + 3 * lanes) : w0;
+          weights += kVectors * lanes;
+          const auto count_row = [&](const uint8_t*& row, V32& c0, V32& c1,
+                                     V32& c2, V32& c3) BQE_INLINE_LAMBDA {
+            CountRow<Op, kVectors>(counter, row + i * kStepBytes, w0, w1, w2,
+                                   w3, c0, c1, c2, c3);
+          };
+          count_row(a0, c00, c01, c02, c03);
+          if constexpr (kRows > 1) count_row(a1, c10, c11, c12, c13);
+          if constexpr (kRows > 2) count_row(a2, c20, c21, c22, c23);
+          if constexpr (kRows > 3) count_row(a3, c30, c31, c32, c33);
+        }
+        left -= steps;
+        if constexpr (kSpills) {
+          a0 += steps * kStepBytes, a1 += steps * kStepBytes;
+          a2 += steps * kStepBytes, a3 += steps * kStepBytes;
+          room -= steps;
+          if (room > 0) continue;
+          Spill(0, c00, c01, c02, c03);
+          if constexpr (kRows > 1) Spill(1, c10, c11, c12, c13);
+          if constexpr (kRows > 2) Spill(2, c20, c21, c22, c23);
+          if constexpr (kRows > 3) Spill(3, c30, c31, c32, c33);
+          spilled_ = true;
+          room = BitCounts<Op>::kMaxSteps;
+        }
+      }
+    }
+
+    put_tile([&](const auto& put_row) BQE_INLINE_LAMBDA {
+      Finish(put_row, 0, c00, c01, c02, c03);
+      if constexpr (kRows > 1) Finish(put_row, 1, c10, c11, c12, c13);
+      if constexpr (kRows > 2) Finish(put_row, 2, c20, c21, c22, c23);
+      if constexpr (kRows > 3) Finish(put_row, 3, c30, c31, c32, c33);
+    });
+  }
+
+ private:
+  static constexpr bool kSpills = BitCounts<Op>::kMaxSteps != INT64_MAX;
+  static constexpr int kLanes = int(HWY_LANES(uint32_t));
+
+  template <int kVector>
+  HWY_INLINE HWY_ATTR V32 Start() const {
+    if constexpr (kVector >= kVectors) return hn::Zero(D32());
+    const hn::RebindToSigned<D32> di;
+    return hn::BitCast(D32(), hn::LoadU(di, starts_ + kVector * kLanes));
+  }
+
+  template <int kVector>
+  HWY_INLINE HWY_ATTR V32 Begin() const {
+    return BitCounts<Op>::Begin(Start<kVector>());
+  }
+
+  // Counters that are full move to memory.
+  HWY_INLINE HWY_ATTR void Spill(int row, V32& c0, V32& c1, V32& c2, V32& c3) {
+    uint32_t* to = counts_ + row * kVectors * kLanes;
+    const auto spill = [&](V32& c) BQE_INLINE_LAMBDA {
+      const D32 d;
+      const V32 ones = BitCounts<Op>::ToLanes(c);
+      hn::Store(spilled_ ? hn::Add(hn::Load(d, to), ones) : ones, d, to);
+      c = hn::Zero(d);
+      to += kLanes;
+    };
+    spill(c0);
+    if constexpr (kVectors > 1) spill(c1);
+    if constexpr (kVectors > 2) spill(c2);
+    if constexpr (kVectors > 3) spill(c3);
+  }
+
+  template <int kVector>
+  HWY_INLINE HWY_ATTR V32 Total(int row, V32 counts) const {
+    if constexpr (!kSpills || kVector >= kVectors) {
+      return counts;
+    } else {
+      V32 ones = BitCounts<Op>::ToLanes(counts);
+      if (spilled_) {
+        const uint32_t* from = counts_ + (row * kVectors + kVector) * kLanes;
+        ones = hn::Add(ones, hn::Load(D32(), from));
+      }
+      return Op::Accumulate(Start<kVector>(), ones);
     }
   }
+
+  template <class PutRow>
+  HWY_INLINE HWY_ATTR void Finish(const PutRow& put_row, int row, V32 c0,
+                                  V32 c1, V32 c2, V32 c3) const {
+    put_row(row, Total<0>(row, c0), Total<1>(row, c1), Total<2>(row, c2),
+            Total<3>(row, c3));
+  }
+
+  const uint8_t* activations_;
+  const int64_t* row_offsets_;
+  const uint32_t* weights_;
+  const int32_t* starts_;
+  bool spilled_ = false;
+  alignas(64) uint32_t counts_[kSpills ? kRows * kVectors * kLanes : 1];
 };
 
 }  // namespace

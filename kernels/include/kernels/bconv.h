@@ -1,18 +1,19 @@
-// Binary convolution: gathers the packed taps of a few output pixels into rows
-// (im2col of bits, of a tile and not of the image) and multiplies them with
-// kernels/bgemm.h. A 1x1 convolution that skips no pixel reads the image
-// itself, and so does a matrix product, which is one: its rows are images of
+// Binary convolution: rows of kernels/bgemm.h that lie in the packed image. A
+// row begins at an output pixel's window; its runs are the window's lines, the
+// same for all pixels that have the same taps inside of the image. Nothing is
+// copied, and a matrix product is a convolution, too: its rows are images of
 // one pixel.
 //
-// Padding. Padded taps are filled with bits: 0 for the smaller value, 1 for +1.
-// For bipolar activations padded with 0, they are filled with -1, and what they
-// add, minus the sum of their weights, is taken out of the accumulator's
-// offset. Which taps are padded depends only on where the pixel is: the rows of
-// an image fall into a few classes (in a 3x3 convolution: top, inside, bottom),
-// so do the columns, and each pair of classes has its offsets. The kernel adds
-// an offset anyway, so this costs nothing, at the border or inside.
+// Padding. Taps on padding have no run: they take no time. What they add to the
+// dot product, 0 or plus or minus the sum of their weights, is in the offset
+// where the accumulator begins. Which taps are padded depends only on where the
+// pixel is: the rows of the output fall into a few classes (in a 3x3
+// convolution: top, inside, bottom), so do the columns, and a pair of classes
+// is a rectangle of pixels with equal taps and offsets. Pixels are computed in
+// the order of these rectangles, so that tiles do not mix them.
 //
-// Groups whose channels are no whole words are cut out of them bit by bit.
+// Only groups whose channels do not begin or end with a step of 32 bits are
+// copied: their taps are cut out, bit by bit, a part of the output at a time.
 #ifndef KERNELS_BCONV_H_
 #define KERNELS_BCONV_H_
 
@@ -24,27 +25,23 @@
 
 namespace bqengine::kernels {
 
-// Kernel positions [begin, end) that fall inside of the image.
-struct TapSpan {
-  int32_t begin, end;
+// Output positions [begin, end) on one axis that have the same taps inside.
+struct PositionClass {
+  int64_t begin, end;
+  TapSpan taps;
 };
 
 // A convolution, ready to run. Pointers are into the memory given to
 // MakeBconvPlan.
 struct BconvPlan {
   ConvShape shape;  // window.batch is only a guess
-  bool gathers;
-  bool pad_ones;            // padded taps are filled with 1, else with 0
-  int64_t tap_bytes;        // of a gathered row
-  int64_t row_bytes;        // gathered, or from pixel to pixel of the image
+  bool cuts;        // taps are cut out
+  int64_t tap_bytes;
+  bool joins_taps;          // of a line of the window: they are one run
   const BgemmPlan* groups;  // [shape.groups]
-
-  // Only if it gathers. For each row and column of the output: which taps are
-  // inside, and (null: 0) the first class of its row, its column's class.
-  const TapSpan* row_taps;
-  const TapSpan* column_taps;
-  const int32_t* row_class;
-  const int32_t* column_class;
+  int64_t row_classes, column_classes;
+  const PositionClass* rows;
+  const PositionClass* columns;
 };
 
 struct BconvSpec {
@@ -65,7 +62,8 @@ uint64_t BconvPlanBytes(const BgemmKernels& kernels, const BconvSpec& spec);
 BconvPlan MakeBconvPlan(const BgemmKernels& kernels, const BconvSpec& spec,
                         const uint64_t* weight, void* memory);
 
-// A rectangle of the output: pixels, counted through the batch, and channels.
+// A part of the output: pixels, in an order that is the plan's own (images
+// follow each other), and channels.
 struct BconvPart {
   int64_t first_pixel, pixels;
   // `first_channel` is a multiple of 64; so is `channels`, unless the part
@@ -73,7 +71,7 @@ struct BconvPart {
   int64_t first_channel, channels;
 };
 
-// Pixels of a part that keep its gathered rows in L1 beside the weights.
+// Pixels of a part that keep its rows in L1 beside the weights.
 int64_t BconvPartPixels(const BgemmKernels& kernels, const BconvPlan& plan);
 
 // Memory for RunBconv, to be aligned to 64 bytes.

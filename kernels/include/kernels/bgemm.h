@@ -31,10 +31,10 @@
 // (the elements of a convolution's kernel; a matrix product has one), and a tap
 // ends with a whole step.
 //
-// x86 without vector popcount looks ones up, 4 bits of K at a time, which needs
-// prepared rows and other weights (src/bgemm_lookup-inl.h): a block is a vector
-// of bytes, each a channel; a step is 8 such vectors, of bits 0-3 of each byte
-// of the step's word, then of bits 4-7. With 4 lanes:
+// x86 without vector popcount looks ones up, 4 bits of K of two rows at a time
+// (src/bgemm_lookup-inl.h), which needs other weights: a block is a vector of
+// bytes, each a channel; a step is 8 such vectors, of bits 0-3 of each byte of
+// the step's word, then of bits 4-7. With 4 lanes:
 //
 //                       bytes of memory, ascending ->
 //   block 0 (o = 0..15) step 0, byte 0, low:   o0 o4 o8 o12  o1 o5 o9 o13 ...
@@ -58,26 +58,35 @@ namespace bqengine::kernels {
 inline constexpr int64_t kStepBits = 32;
 inline constexpr int64_t kStepBytes = kStepBits / 8;
 
+// Positions [begin, end) of a convolution's kernel, on one axis.
+struct TapSpan {
+  int32_t begin, end;
+};
+
 // A product, ready to run: what is the same for all its rows. Pointers are into
 // the memory given to MakeBgemmPlan. Arrays per channel are padded to whole
 // vectors: `channel_pitch` entries.
+//
+// What tiles accumulate is not the dot product but, where the table above
+// doubles the count, half of it: h = start -+ count, and dot = 2 * h + odd. If
+// all offsets are even (`odds` is null) the factor 2 has gone into `alpha` or
+// `mul`, which changes no bit of the output: doubling rounds nothing.
 struct BgemmPlan {
   int64_t steps;
   int64_t channels;
   int64_t channel_pitch;
   int64_t weight_bases, activation_bases;  // M, N
 
-  bool use_and;     // else XOR
-  int count_shift;  // the count is doubled: 1
-  // [classes][M][channel_pitch]; rows may differ in class, see BgemmRows.
-  const int32_t* offsets;
+  bool use_and;  // else XOR
+  // [classes][M][channel_pitch]. With ranges (below) the offset of the range
+  // is in them, too.
+  const int32_t* starts;
+  const int32_t* odds;  // null: dot = h, or its half
 
   const uint32_t* weights;  // [M] packed
   int64_t weight_base_pitch;
   int64_t channel_words;  // of packed weights, for one channel
-  // Bytes of a row that BgemmKernels::prepare_rows has to make; 0: `run` takes
-  // bits.
-  int64_t prepared_row_bytes;
+  bool looks_up;
 
   // Null: M = N = 1, neither alpha nor beta.
   const float* alpha;  // [M][channel_pitch]
@@ -87,19 +96,35 @@ struct BgemmPlan {
   // Bits from floats; and, if there is one accumulator for a bit, from integers
   // (kernels/threshold.h), which replaces all of the above and may be null.
   const float* threshold;
-  const int32_t* range_offset;
   const int32_t* range_limit;
 };
 
-// A rectangle of the output: some rows, some channels of a plan.
+// A stretch of K without gap in a row and in the weights.
+struct BgemmRun {
+  int64_t offset;  // bytes, from where the row begins
+  int64_t step;    // of the weights
+  int64_t steps;
+};
+
+// Rows, one behind the other, that meet the same weights.
+struct BgemmSpan {
+  int64_t rows;
+  int64_t tap_class;  // row of BgemmPlan::starts
+  const BgemmRun* runs;
+  int64_t num_runs;
+};
+
+// A part of the output: some rows, some channels of a plan. A row is wherever
+// its bits are: a pixel of a packed image and its neighbours, say.
 struct BgemmRows {
   int64_t rows;
-  // [N]: the first row of each activation base; rows are `row_bytes` apart and
-  // plan.steps * kStepBytes long, padding bits zero; or else prepared.
+  const BgemmSpan* spans;
+  int64_t num_spans;
+  // Row i of activation base n begins at activations[n] + row_offsets[i]
+  // (bytes); only what is in the runs is read. Padding bits are zero.
   const uint8_t* const* activations;
-  int64_t row_bytes;
-  // [rows]: which of the plan's classes of offsets; null: 0.
-  const int32_t* offset_class;
+  const int64_t* row_offsets;
+  const int64_t* output_rows;  // where the outputs of row i go
 
   // `first_channel` is a multiple of 64.
   int64_t first_channel, channels;
@@ -110,33 +135,42 @@ struct BgemmRows {
   uint64_t* y_bits;
   int64_t y_pitch;  // floats or words from row to row
   int64_t y_channel;
+
+  uint8_t* scratch;  // BgemmScratchBytes
 };
 
 struct BgemmKernels {
   int64_t lanes;          // channels in a vector
   int64_t block_vectors;  // vectors in a block; lanes * vectors divides 64
   int64_t tile_rows;      // rows that are computed together
-  // From rows of bits, `bits_pitch` bytes apart, to those that a plan with
-  // prepared_row_bytes wants, one behind the other. Null: no plan wants it.
-  void (*prepare_rows)(const BgemmPlan& plan, const uint8_t* bits,
-                       int64_t bits_pitch, int64_t rows, uint8_t* prepared);
+  bool can_look_up;
   void (*run)(const BgemmPlan& plan, const BgemmRows& rows);
 };
 
 // Null if this build does not contain the target.
 const BgemmKernels* GetBgemmKernels(Target target);
 
-// What MakeBgemmPlan compiles: one group of a convolution, or a matrix product.
+// What MakeBgemmPlan compiles: one group of a convolution, or a matrix product,
+// which is one with a kernel of 1 x 1.
 struct BgemmSpec {
-  int64_t taps, tap_bits;  // K = taps * tap_bits < 2^30
-  int64_t out_channels;    // of all groups together
-  int64_t first_channel;   // this group's, of out_channels
-  int64_t channels;        // in this group
+  int64_t kernel_h = 1, kernel_w = 1;
+  int64_t tap_bits;       // K = kernel_h * kernel_w * tap_bits < 2^30
+  int64_t out_channels;   // of all groups together
+  int64_t first_channel;  // this group's, of out_channels
+  int64_t channels;       // in this group
   BinaryFormat format;
   Epilogue epilogue;
   bool bits_out;
-  int64_t classes = 1;  // of offsets; only class 0 is filled
-  int64_t rows = 1;     // as many as there will be, or a part of them
+  // Classes of rows differ in the taps that they meet: those of a row class
+  // times those of a column class, in this order. The others are padding, and
+  // no run has them. Null: one class, all taps.
+  int64_t row_classes = 1, column_classes = 1;
+  const TapSpan* class_rows = nullptr;
+  const TapSpan* class_columns = nullptr;
+  int64_t rows = 1;  // as many as there will be, or a part of them
+
+  int64_t taps() const { return kernel_h * kernel_w; }
+  int64_t classes() const { return row_classes * column_classes; }
 };
 
 // Memory for a plan, to be aligned to 64 bytes.
@@ -145,6 +179,9 @@ uint64_t BgemmPlanBytes(const BgemmKernels& kernels, const BgemmSpec& spec);
 // weight: [M, out_channels, taps, WordsFor(tap_bits)], not used afterwards.
 BgemmPlan MakeBgemmPlan(const BgemmKernels& kernels, const BgemmSpec& spec,
                         const uint64_t* weight, void* memory);
+
+// Memory for a run of so many rows, to be aligned to 64 bytes.
+uint64_t BgemmScratchBytes(const BgemmPlan& plan, int64_t rows);
 
 }  // namespace bqengine::kernels
 
