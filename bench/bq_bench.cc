@@ -61,7 +61,8 @@ std::vector<float> RandomFloats(std::mt19937_64& random, int64_t count) {
 }
 
 // Sweeps the whole output in parts, as the cpu backend does on one thread. With
-// mul and add for each channel, or with a threshold.
+// mul and add for each channel, or with a threshold, or with both and steps
+// between them.
 void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   std::mt19937_64 random(20250715);
   const kernels::Window& w = spec.shape.window;
@@ -78,13 +79,21 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   spec.epilogue.add = add.data();
   spec.epilogue.add_stride = 1;
 
+  for (int i = 0; i < spec.epilogue.post_steps; ++i) {
+    kernels::PostStep& step = spec.epilogue.post[i];
+    if (step.op != kernels::PostOp::kResidual) step.value = add.data();
+    step.stride = 1;
+  }
+  const std::vector<float> residual = RandomFloats(random, pixels * out);
+
   const kernels::BgemmKernels& kernels = *kernels::GetBgemmKernels(target);
   const AlignedMemory memory = Allocate(BconvPlanBytes(kernels, spec));
   const BconvPlan plan =
       MakeBconvPlan(kernels, spec, weight.data(), memory.get());
   const int64_t part_pixels = BconvPartPixels(kernels, plan);
   const AlignedMemory scratch = Allocate(BconvScratchBytes(plan, part_pixels));
-  std::vector<float> y(size_t(spec.bits_out ? 0 : pixels * out));
+  const bool floats_out = !spec.bits_out || spec.floats_too;
+  std::vector<float> y(size_t(floats_out ? pixels * out : 0));
   std::vector<uint64_t> y_bits(
       size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
   const uint64_t* const inputs[] = {x.data()};
@@ -99,8 +108,10 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
               .first_channel = 0,
               .channels = out};
           RunBconv(kernels, plan, part, inputs,
-                   spec.bits_out ? nullptr : y.data(),
-                   spec.bits_out ? y_bits.data() : nullptr, scratch.get());
+                   {.y = floats_out ? y.data() : nullptr,
+                    .y_bits = spec.bits_out ? y_bits.data() : nullptr,
+                    .residual = residual.data()},
+                   scratch.get());
         }
         benchmark::DoNotOptimize(y.data());
         benchmark::DoNotOptimize(y_bits.data());

@@ -5,12 +5,7 @@
 namespace bqengine::backends::cpu {
 
 std::unique_ptr<Kernel> CompileBinaryConv(const NodeView& node, Target target) {
-  const kernels::BconvSpec spec = {.shape = ConvShapeOf(node),
-                                   .format = BinaryFormatOf(node),
-                                   .epilogue = EpilogueOf(node),
-                                   .bits_out = node.output(0).is_bits()};
-  return std::make_unique<BinaryProduct>(spec, node.constant("weight").words(),
-                                         target);
+  return std::make_unique<BinaryProduct>(node, ConvShapeOf(node), target);
 }
 
 }  // namespace bqengine::backends::cpu

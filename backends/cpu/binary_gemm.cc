@@ -6,13 +6,8 @@ namespace bqengine::backends::cpu {
 
 std::unique_ptr<Kernel> CompileBinaryGemm(const NodeView& node, Target target) {
   const GemmShape gemm = GemmShapeOf(node);
-  const kernels::BconvSpec spec = {
-      .shape = kernels::GemmAsConv(gemm.rows_per_item, gemm.k, gemm.out),
-      .format = BinaryFormatOf(node),
-      .epilogue = EpilogueOf(node),
-      .bits_out = node.output(0).is_bits()};
-  return std::make_unique<BinaryProduct>(spec, node.constant("weight").words(),
-                                         target);
+  return std::make_unique<BinaryProduct>(
+      node, kernels::GemmAsConv(gemm.rows_per_item, gemm.k, gemm.out), target);
 }
 
 }  // namespace bqengine::backends::cpu

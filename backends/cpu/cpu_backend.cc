@@ -54,8 +54,7 @@ class CpuBackend : public Backend {
   explicit CpuBackend(Target target) : target_(target) {}
 
   bool Supports(const NodeView& node) const override {
-    return FindOp(node.op()) != nullptr && IsKnownNode(node) &&
-           node.num_outputs() == 1 && node.String("post", "").empty();
+    return FindOp(node.op()) != nullptr && IsKnownNode(node);
   }
   std::unique_ptr<Kernel> Compile(const NodeView& node) const override {
     if (!Supports(node)) {

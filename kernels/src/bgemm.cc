@@ -88,7 +88,8 @@ HWY_INLINE HWY_ATTR void RunTile(const TileWork& work) {
   if (plan.range_limit != nullptr) {
     Tile::template Run<TileForm::kBits>(work, nullptr);
   } else if (plan.alpha == nullptr && plan.odds == nullptr &&
-             work.rows.y != nullptr && work.channel + kChannels <= end) {
+             plan.post_steps == 0 && work.rows.output.y_bits == nullptr &&
+             work.channel + kChannels <= end) {
     Tile::template Run<TileForm::kFloats>(work, nullptr);
   } else {
     RunThroughSums<Tile, kRows>(work);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "bgemm_post-inl.h"
 #include "bgemm_tile-inl.h"
 #include "kernels/bgemm.h"
 #include "simd_bits-inl.h"
@@ -64,7 +65,7 @@ class TileOutput {
     if constexpr (kForm == TileForm::kFloats) {
       for_each_row(
           [&](int i, V32 h0, V32 h1, V32 h2, V32 h3) BQE_INLINE_LAMBDA {
-            float* HWY_RESTRICT y = Floats(i);
+            float* HWY_RESTRICT y = Floats(rows_.output.y, i);
             ForEachVector(h0, h1, h2, h3, [&](V32 h, int at) BQE_INLINE_LAMBDA {
               const auto dot = hn::ConvertTo(DF(), hn::BitCast(DI(), h));
               hn::StoreU(Affine(dot, at), DF(), y + at);
@@ -117,21 +118,25 @@ class TileOutput {
     }
   }
 
+  // The affine, the steps behind it, and the outputs.
   HWY_NOINLINE HWY_ATTR void FinishSums(const float* HWY_RESTRICT sums) const {
     const BitsPlace place(*this);
-    for (int i = 0; i < kRows; ++i) {
-      uint64_t bits = 0;
-      for (int at = 0; at < kWidth; at += kLanes) {
-        const auto y = Affine(hn::Load(DF(), sums + i * kWidth + at), at);
-        if (rows_.y != nullptr) {
-          StoreFloats(Floats(i), at, y);
-        } else {
-          const auto threshold =
-              hn::LoadU(DF(), plan_.threshold + channel_ + at);
-          bits |= MaskBits(DF(), hn::Ge(y, threshold)) << at;
-        }
+    for (int i = 0; i < kRows; ++i, sums += kWidth) {
+      const auto affine = [&](int vector) BQE_INLINE_LAMBDA {
+        const int at = vector < kVectors ? vector * kLanes : 0;
+        return Affine(hn::Load(DF(), sums + at), at);
+      };
+      VF v0 = affine(0), v1 = affine(1), v2 = affine(2), v3 = affine(3);
+      if (plan_.post_steps > 0) ApplySteps(i, v0, v1, v2, v3);
+      if (rows_.output.y != nullptr) {
+        float* const y = Floats(rows_.output.y, i);
+        ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+          StoreFloats(y, at, v);
+        });
       }
-      if (rows_.y == nullptr) place.Store(OutputRow(i), bits);
+      if (rows_.output.y_bits != nullptr) {
+        place.Store(OutputRow(i), ReachThreshold(v0, v1, v2, v3));
+      }
     }
   }
 
@@ -141,8 +146,8 @@ class TileOutput {
   using VF = hn::Vec<DF>;
   static constexpr int kLanes = int(HWY_LANES(uint32_t));
 
-  template <class Body>
-  static HWY_INLINE HWY_ATTR void ForEachVector(V32 h0, V32 h1, V32 h2, V32 h3,
+  template <class V, class Body>
+  static HWY_INLINE HWY_ATTR void ForEachVector(V h0, V h1, V h2, V h3,
                                                 const Body& body) {
     body(h0, 0);
     if constexpr (kVectors > 1) body(h1, kLanes);
@@ -154,7 +159,7 @@ class TileOutput {
   // two if a group of a convolution is no multiple of 64 channels.
   struct BitsPlace {
     HWY_INLINE explicit BitsPlace(const TileOutput& output)
-        : y_bits(output.rows_.y_bits), y_pitch(output.rows_.y_pitch) {
+        : y_bits(output.rows_.output.y_bits), pitch(output.rows_.bits_pitch) {
       const uint64_t first_bit =
           uint64_t(output.rows_.y_channel + output.channel_);
       const int64_t valid = HWY_MIN(output.channels_, int64_t{kWidth});
@@ -164,13 +169,13 @@ class TileOutput {
       mask = TailMask(valid);
     }
     HWY_INLINE void Store(int64_t row, uint64_t bits) const {
-      uint64_t* to = y_bits + row * y_pitch + word;
+      uint64_t* to = y_bits + row * pitch + word;
       bits &= mask;
       to[0] |= bits << shift;
       if (crosses) to[1] |= bits >> (kWordBits - shift);
     }
     uint64_t* y_bits;
-    int64_t y_pitch, word;
+    int64_t pitch, word;
     uint64_t shift, mask;
     bool crosses;
   };
@@ -184,6 +189,35 @@ class TileOutput {
       outside |= MaskBits(DI(), mask) << at;
     });
     return ~outside;
+  }
+
+  HWY_INLINE HWY_ATTR uint64_t ReachThreshold(VF v0, VF v1, VF v2,
+                                              VF v3) const {
+    uint64_t bits = 0;
+    const float* threshold = plan_.threshold + channel_;
+    ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+      const auto mask = hn::Ge(v, hn::LoadU(DF(), threshold + at));
+      bits |= MaskBits(DF(), mask) << at;
+    });
+    return bits;
+  }
+
+  // Of row `i`, in place.
+  HWY_INLINE HWY_ATTR void ApplySteps(int i, VF& v0, VF& v1, VF& v2,
+                                      VF& v3) const {
+    const float* residual = rows_.output.residual;
+    alignas(64) float part[kWidth];
+    if (residual != nullptr) {
+      residual = Floats(residual, i);
+      if (channels_ < kWidth) {
+        std::memset(part, 0, sizeof(part));
+        std::memcpy(part, residual, size_t(channels_) * sizeof(float));
+        residual = part;
+      }
+    }
+    for (int step = 0; step < plan_.post_steps; ++step) {
+      ApplyPost<kVectors>(plan_.post[step], channel_, residual, v0, v1, v2, v3);
+    }
   }
 
   // The accumulator h, or 2 * h + odd.
@@ -205,9 +239,10 @@ class TileOutput {
     return rows_.output_rows[first_ + i];
   }
 
-  // Of the block, in row `i` of the tile.
-  HWY_INLINE float* Floats(int i) const {
-    return rows_.y + OutputRow(i) * rows_.y_pitch + rows_.y_channel + channel_;
+  // Of output.y or output.residual: those of the block, in row `i` of the tile.
+  template <class Float>
+  HWY_INLINE Float* Floats(Float* all, int i) const {
+    return all + OutputRow(i) * rows_.float_pitch + rows_.y_channel + channel_;
   }
 
   // `at`: of the block's channels, the first in the vector, which may be none
