@@ -8,6 +8,7 @@
 #define KERNELS_SRC_BGEMM_EPILOGUE_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstdint>
@@ -87,16 +88,30 @@ class TileOutput {
     }
   }
 
+  // Before a tile is counted: what its end will read comes closer meanwhile.
+  // Tiles take it in an order that the hardware does not foresee.
+  HWY_INLINE void PrefetchResidual() const {
+    if (rows_.output.residual == nullptr) return;
+    constexpr int64_t kLine = 64 / sizeof(float);
+    const int64_t channels = HWY_MIN(channels_, int64_t{kWidth});
+    for (int i = 0; i < kRows; ++i) {
+      const float* const residual = Floats(rows_.output.residual, i);
+      for (int64_t at = 0; at < channels; at += kLine) {
+        hwy::Prefetch(residual + at);
+      }
+    }
+  }
+
   // sums = sum_m alpha[m] * float(dot[m]), one m after the other.
   HWY_NOINLINE HWY_ATTR void AddToSums(int64_t m,
                                        const uint32_t* HWY_RESTRICT kept,
                                        float* HWY_RESTRICT sums) const {
-    const float* alpha = plan_.alpha;
-    if (alpha != nullptr) alpha += m * plan_.channel_pitch + channel_;
+    const float* alpha = plan_.alpha + m * plan_.channel_pitch + channel_;
     for (int i = 0; i < kRows; ++i) {
       for (int at = 0; at < kWidth; at += kLanes) {
-        auto term = hn::ConvertTo(DF(), Dot(m, hn::Load(D32(), kept), at));
-        if (alpha != nullptr) term = hn::Mul(hn::LoadU(DF(), alpha + at), term);
+        const auto dot = Dot(m, hn::Load(D32(), kept), at);
+        const auto term =
+            hn::Mul(hn::LoadU(DF(), alpha + at), hn::ConvertTo(DF(), dot));
         const auto sum = m == 0 ? term : hn::Add(hn::Load(DF(), sums), term);
         hn::Store(sum, DF(), sums);
         kept += kLanes;
@@ -118,26 +133,18 @@ class TileOutput {
     }
   }
 
-  // The affine, the steps behind it, and the outputs.
+  // The way from there to the outputs: affine, steps and threshold.
   HWY_NOINLINE HWY_ATTR void FinishSums(const float* HWY_RESTRICT sums) const {
-    const BitsPlace place(*this);
-    for (int i = 0; i < kRows; ++i, sums += kWidth) {
-      const auto affine = [&](int vector) BQE_INLINE_LAMBDA {
-        const int at = vector < kVectors ? vector * kLanes : 0;
-        return Affine(hn::Load(DF(), sums + at), at);
-      };
-      VF v0 = affine(0), v1 = affine(1), v2 = affine(2), v3 = affine(3);
-      if (plan_.post_steps > 0) ApplySteps(i, v0, v1, v2, v3);
-      if (rows_.output.y != nullptr) {
-        float* const y = Floats(rows_.output.y, i);
-        ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
-          StoreFloats(y, at, v);
-        });
-      }
-      if (rows_.output.y_bits != nullptr) {
-        place.Store(OutputRow(i), ReachThreshold(v0, v1, v2, v3));
-      }
-    }
+    Finish([&](int at) BQE_INLINE_LAMBDA { return hn::Load(DF(), sums + at); });
+  }
+
+  // The same from the accumulators, if each output has one.
+  HWY_NOINLINE HWY_ATTR void FinishKept(
+      const uint32_t* HWY_RESTRICT kept) const {
+    Finish([&](int at) BQE_INLINE_LAMBDA {
+      const auto dot = Dot(0, hn::Load(D32(), kept + at), at % kWidth);
+      return hn::ConvertTo(DF(), dot);
+    });
   }
 
  private:
@@ -189,6 +196,35 @@ class TileOutput {
       outside |= MaskBits(DI(), mask) << at;
     });
     return ~outside;
+  }
+
+  // load(at): the vector at this place of the block, [row][channel].
+  template <class Load>
+  HWY_INLINE HWY_ATTR void Finish(const Load& load) const {
+    const BitsPlace place(*this);
+    const BinaryOutput output = rows_.output;
+    for (int i = 0; i < kRows; ++i) {
+      const auto affine = [&](int vector) BQE_INLINE_LAMBDA {
+        const int at = vector < kVectors ? vector * kLanes : 0;
+        return Affine(load(i * kWidth + at), at);
+      };
+      VF v0 = affine(0), v1 = affine(1), v2 = affine(2), v3 = affine(3);
+      if (plan_.post_steps > 0) ApplySteps(i, v0, v1, v2, v3);
+      if (output.y_bits != nullptr) {
+        place.Store(OutputRow(i), ReachThreshold(v0, v1, v2, v3));
+      }
+      if (output.y == nullptr) continue;
+      float* const y = Floats(output.y, i);
+      if (channels_ >= kWidth) {
+        ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+          hn::StoreU(v, DF(), y + at);
+        });
+      } else {
+        ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+          StoreFloats(y, at, v);
+        });
+      }
+    }
   }
 
   HWY_INLINE HWY_ATTR uint64_t ReachThreshold(VF v0, VF v1, VF v2,

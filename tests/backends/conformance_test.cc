@@ -338,10 +338,29 @@ Case BinaryConv(GraphMaker& maker) {
 TEST(Conformance, BinaryConv) { CheckSeeds(3000, 400, BinaryConv); }
 
 TEST(Conformance, BinaryConvWithPost) {
-  CheckSeeds(3400, 400, [](GraphMaker& maker) {
+  CheckSeeds(3400, 250, [](GraphMaker& maker) {
     Case test = BinaryConv(maker);
     AddPost(maker, test.graph);
     return test;
+  });
+}
+
+// Large enough that two threads share it, by pixels and by channels.
+TEST(Conformance, BinaryConvWithPostInManyTasks) {
+  CheckSeeds(3700, 4, [](GraphMaker& maker) {
+    const int64_t size = maker.Int(5, 14);
+    Graph graph =
+        StartBits(maker, DataType::kBipolar, {kBatch, size, size, 128}, 1);
+    GraphMaker::Add(
+        graph, "BinaryConv", "y", {"x0"},
+        {{"kernel_shape", Ints{3, 3}},
+         {"pads", Ints{1, 1, 1, 1}},
+         {"output_type", PickOutput(maker)}},
+        {{"weight",
+          maker.RandomBits(DataType::kBipolar,
+                           {1, Pick(maker, kChannels) + 100, 3, 3, 128})}});
+    AddPost(maker, graph);
+    return Case{graph, {}};
   });
 }
 
