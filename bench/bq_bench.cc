@@ -93,7 +93,10 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   const int64_t part_pixels = BconvPartPixels(kernels, plan);
   const AlignedMemory scratch = Allocate(BconvScratchBytes(plan, part_pixels));
   const bool floats_out = !spec.bits_out || spec.floats_too;
-  std::vector<float> y(size_t(floats_out ? pixels * out : 0));
+  // Aligned, as a session's memory is.
+  const AlignedMemory y_memory =
+      Allocate(floats_out ? uint64_t(pixels * out) * sizeof(float) : 0);
+  float* const y = reinterpret_cast<float*>(y_memory.get());
   std::vector<uint64_t> y_bits(
       size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
   const uint64_t* const inputs[] = {x.data()};
@@ -108,12 +111,12 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
               .first_channel = 0,
               .channels = out};
           RunBconv(kernels, plan, part, inputs,
-                   {.y = floats_out ? y.data() : nullptr,
+                   {.y = floats_out ? y : nullptr,
                     .y_bits = spec.bits_out ? y_bits.data() : nullptr,
                     .residual = residual.data()},
                    scratch.get());
         }
-        benchmark::DoNotOptimize(y.data());
+        benchmark::DoNotOptimize(y);
         benchmark::DoNotOptimize(y_bits.data());
         benchmark::ClobberMemory();
       });

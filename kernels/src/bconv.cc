@@ -90,6 +90,10 @@ class RowLister {
 
   // Returns the number of spans.
   int64_t List() {
+    if (image_pixels_ == 1) {
+      ListOnePixelImages();
+      return spans_;
+    }
     const int64_t first_image = part_.first_pixel / image_pixels_;
     int64_t skip = part_.first_pixel - first_image * image_pixels_;
     for (int64_t image = first_image; listed_ < part_.pixels; ++image) {
@@ -112,7 +116,20 @@ class RowLister {
   }
 
  private:
-  // Images of one class, those of a matrix product for example, share a span.
+  // The rows of a matrix product.
+  void ListOnePixelImages() {
+    const Window& w = plan_.shape.window;
+    AddToSpan(0, plan_.rows[0], plan_.columns[0], part_.pixels);
+    const int64_t offset =
+        -w.pad_top * pitches_.line - w.pad_left * pitches_.pixel;
+    for (; listed_ < part_.pixels; ++listed_) {
+      const int64_t image = part_.first_pixel + listed_;
+      scratch_.row_offsets[listed_] = image * pitches_.image + offset;
+      scratch_.output_rows[listed_] = image;
+    }
+  }
+
+  // Images of one class share a span.
   void AddToSpan(int64_t tap_class, const PositionClass& lines,
                  const PositionClass& columns, int64_t count) {
     if (spans_ > 0 && scratch_.spans[spans_ - 1].tap_class == tap_class) {
@@ -233,19 +250,22 @@ void ClearBits(const BgemmRows& rows) {
 
 int64_t BconvPartPixels(const BgemmKernels& kernels, const BconvPlan& plan) {
   // With more pixels than 256 what is done for each part costs nothing. Rows
-  // that are prepared or cut out get a third of the smallest L1 of the machines
-  // we aim at (32 KiB); runs may differ for every pixel of a part.
+  // get half of the smallest L1 of the machines we aim at (32 KiB), weights of
+  // a block the other. Runs may differ for every pixel of a part.
   constexpr int64_t kMaxPixels = 256;
-  constexpr int64_t kRowsBytes = 11 * 1024;
+  constexpr int64_t kRowsBytes = 16 * 1024;
   constexpr int64_t kRunsBytes = 256 * 1024;
   const BgemmPlan& product = plan.groups[0];
-  const int64_t row_bytes =
-      int64_t(BgemmScratchBytes(product, 1)) / 2 +
-      (plan.cuts ? product.activation_bases * product.steps * kStepBytes : 0);
+  const Window& w = plan.shape.window;
+  // What is read for each pixel that its neighbours do not read: in the image,
+  // cut out of it, or prepared.
+  int64_t row_bytes = Pitches(plan.shape).pixel * w.stride_h * w.stride_w;
+  if (plan.cuts) row_bytes = product.steps * kStepBytes;
+  row_bytes *= product.activation_bases;
+  if (product.looks_up) row_bytes = int64_t(BgemmScratchBytes(product, 1)) / 2;
   const int64_t run_bytes = MaxRuns(plan) * int64_t{sizeof(BgemmRun)};
   const int64_t pixels =
-      std::min({kMaxPixels, kRowsBytes / std::max(row_bytes, int64_t{1}),
-                kRunsBytes / run_bytes});
+      std::min({kMaxPixels, kRowsBytes / row_bytes, kRunsBytes / run_bytes});
   return std::max(pixels / kernels.tile_rows, int64_t{1}) * kernels.tile_rows;
 }
 

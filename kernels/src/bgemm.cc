@@ -43,8 +43,8 @@ struct CountedTile {
                                    work.rows.row_offsets + work.first,
                                    WeightsOf(work), StartsOf(work))
         .Run(work.span, [&](const auto& for_each_row) BQE_INLINE_LAMBDA {
-          TileOutput<kRows, kVectors>(work, 0).template Put<kForm>(for_each_row,
-                                                                   kept);
+          TileOutput<kRows, kVectors>(*Reload(&work), 0)
+              .template Put<kForm>(for_each_row, kept);
         });
   }
 };

@@ -50,6 +50,15 @@ inline constexpr int kBlockVectors = 2;
 inline constexpr int kBlockVectors = 4;
 #endif
 
+// What is read through the result is read here, not kept in a register from
+// before a loop that needs all of them. (GCC keeps pointers in vector registers
+// then, and moving them back waits for the ports that count.)
+template <class T>
+HWY_INLINE const T* Reload(const T* from) {
+  asm("" : "+r"(from));
+  return from;
+}
+
 using D32 = hn::ScalableTag<uint32_t>;
 using V32 = hn::Vec<D32>;
 
@@ -191,10 +200,11 @@ class CountTile {
     for (const BgemmRun* run = span.runs; run < span.runs + span.num_runs;
          ++run) {
       const uint8_t* const from = activations_ + run->offset;
-      const uint8_t* a0 = from + row_offsets_[0];
-      const uint8_t* a1 = kRows > 1 ? from + row_offsets_[1] : a0;
-      const uint8_t* a2 = kRows > 2 ? from + row_offsets_[2] : a0;
-      const uint8_t* a3 = kRows > 3 ? from + row_offsets_[3] : a0;
+      const int64_t* const offsets = Reload(row_offsets_);
+      const uint8_t* a0 = from + offsets[0];
+      const uint8_t* a1 = kRows > 1 ? from + offsets[1] : a0;
+      const uint8_t* a2 = kRows > 2 ? from + offsets[2] : a0;
+      const uint8_t* a3 = kRows > 3 ? from + offsets[3] : a0;
       const uint32_t* weights = weights_ + run->step * kVectors * lanes;
       for (int64_t left = run->steps; left > 0;) {
         const int64_t steps = HWY_MIN(left, room);
