@@ -185,11 +185,9 @@ inline void CheckConvolution(Target target, const BconvSpec& spec,
   const int64_t out = shape.out_channels;
 
   std::vector<std::vector<uint64_t>> x;
-  std::vector<const uint64_t*> inputs;
   for (int64_t n = 0; n < spec.epilogue.activation_bases; ++n) {
     x.push_back(
         RandomRows(random, w.batch * w.in_h * w.in_w, shape.in_channels));
-    inputs.push_back(x.back().data());
   }
   std::vector<uint64_t> weight = RandomRows(
       random, spec.epilogue.weight_bases * out * w.kernel_h * w.kernel_w,
@@ -204,15 +202,22 @@ inline void CheckConvolution(Target target, const BconvSpec& spec,
     }
     std::fill(weight.begin(), weight.end(), 0);
   }
+  std::vector<std::unique_ptr<BeforeForbidden<uint64_t>>> images;
+  std::vector<const uint64_t*> inputs;
+  for (const std::vector<uint64_t>& rows : x) {
+    images.push_back(std::make_unique<BeforeForbidden<uint64_t>>(rows));
+    inputs.push_back(images.back()->data());
+  }
 
   const bool floats_out = !spec.bits_out || spec.floats_too;
   std::vector<float> want(size_t(floats_out ? pixels * out : 0));
   std::vector<uint64_t> want_bits(
       size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
-  Guarded<float> residual(pixels * out);
-  for (int64_t i = 0; i < pixels * out; ++i) {
-    residual.data()[i] = 9.0f * RandomConstant(random, true);
+  std::vector<float> residual_values(static_cast<size_t>(pixels * out));
+  for (float& value : residual_values) {
+    value = 9.0f * RandomConstant(random, true);
   }
+  const BeforeForbidden<float> residual(residual_values);
   reference::BinaryConv(shape, spec.format, inputs.data(), weight.data(),
                         spec.epilogue,
                         {.y = floats_out ? want.data() : nullptr,
