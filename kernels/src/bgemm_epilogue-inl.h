@@ -198,33 +198,75 @@ class TileOutput {
     return ~outside;
   }
 
-  // load(at): the vector at this place of the block, [row][channel].
+  // load(at): the vector at this place of the block, [row][channel]. Two rows
+  // at a time. Of the plan and the rows nothing is read in the loop through
+  // `this`: stores might have changed it, as far as the compiler knows.
   template <class Load>
   HWY_INLINE HWY_ATTR void Finish(const Load& load) const {
+    constexpr bool kTwo = kRows > 1;
     const BitsPlace place(*this);
     const BinaryOutput output = rows_.output;
-    for (int i = 0; i < kRows; ++i) {
-      const auto affine = [&](int vector) BQE_INLINE_LAMBDA {
+    const PostStep* const steps = plan_.post;
+    const int num_steps = plan_.post_steps;
+    for (int i = 0; i < kRows; i += 2) {
+      const auto affine = [&](int row, int vector) BQE_INLINE_LAMBDA {
         const int at = vector < kVectors ? vector * kLanes : 0;
-        return Affine(load(i * kWidth + at), at);
+        return Affine(load((kTwo ? i + row : 0) * kWidth + at), at);
       };
-      VF v0 = affine(0), v1 = affine(1), v2 = affine(2), v3 = affine(3);
-      if (plan_.post_steps > 0) ApplySteps(i, v0, v1, v2, v3);
-      if (output.y_bits != nullptr) {
-        place.Store(OutputRow(i), ReachThreshold(v0, v1, v2, v3));
+      VF a0 = affine(0, 0), a1 = affine(0, 1);
+      VF a2 = affine(0, 2), a3 = affine(0, 3);
+      VF b0 = affine(1, 0), b1 = affine(1, 1);
+      VF b2 = affine(1, 2), b3 = affine(1, 3);
+      const auto for_each = [&](const auto& f) BQE_INLINE_LAMBDA {
+        a0 = f(a0, 0, 0);
+        if constexpr (kVectors > 1) a1 = f(a1, 0, kLanes);
+        if constexpr (kVectors > 2) a2 = f(a2, 0, 2 * kLanes);
+        if constexpr (kVectors > 3) a3 = f(a3, 0, 3 * kLanes);
+        if constexpr (kTwo) b0 = f(b0, 1, 0);
+        if constexpr (kTwo && kVectors > 1) b1 = f(b1, 1, kLanes);
+        if constexpr (kTwo && kVectors > 2) b2 = f(b2, 1, 2 * kLanes);
+        if constexpr (kTwo && kVectors > 3) b3 = f(b3, 1, 3 * kLanes);
+      };
+      alignas(64) float parts[2 * kWidth];
+      const float* residuals[2];
+      if (output.residual != nullptr) {
+        residuals[0] = Residual(i, parts);
+        residuals[1] = kTwo ? Residual(i + 1, parts + kWidth) : nullptr;
       }
-      if (output.y == nullptr) continue;
-      float* const y = Floats(output.y, i);
-      if (channels_ >= kWidth) {
-        ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
-          hn::StoreU(v, DF(), y + at);
-        });
-      } else {
-        ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
-          StoreFloats(y, at, v);
-        });
+      for (int step = 0; step < num_steps; ++step) {
+        ApplyPost(steps[step], channel_, residuals, for_each);
       }
+      PutRow(place, output, i, a0, a1, a2, a3);
+      if constexpr (kTwo) PutRow(place, output, i + 1, b0, b1, b2, b3);
     }
+  }
+
+  HWY_INLINE HWY_ATTR void PutRow(const BitsPlace& place,
+                                  const BinaryOutput& output, int i, VF v0,
+                                  VF v1, VF v2, VF v3) const {
+    if (output.y_bits != nullptr) {
+      place.Store(OutputRow(i), ReachThreshold(v0, v1, v2, v3));
+    }
+    if (output.y == nullptr) return;
+    float* const y = Floats(output.y, i);
+    if (channels_ >= kWidth) {
+      ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+        hn::StoreU(v, DF(), y + at);
+      });
+    } else {
+      ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+        StoreFloats(y, at, v);
+      });
+    }
+  }
+
+  // Row `i` of the residual, in `part` if it ends before the block does.
+  HWY_INLINE const float* Residual(int i, float* part) const {
+    const float* const residual = Floats(rows_.output.residual, i);
+    if (channels_ >= kWidth) return residual;
+    std::memset(part, 0, kWidth * sizeof(float));
+    std::memcpy(part, residual, size_t(channels_) * sizeof(float));
+    return part;
   }
 
   HWY_INLINE HWY_ATTR uint64_t ReachThreshold(VF v0, VF v1, VF v2,
@@ -236,24 +278,6 @@ class TileOutput {
       bits |= MaskBits(DF(), mask) << at;
     });
     return bits;
-  }
-
-  // Of row `i`, in place.
-  HWY_INLINE HWY_ATTR void ApplySteps(int i, VF& v0, VF& v1, VF& v2,
-                                      VF& v3) const {
-    const float* residual = rows_.output.residual;
-    alignas(64) float part[kWidth];
-    if (residual != nullptr) {
-      residual = Floats(residual, i);
-      if (channels_ < kWidth) {
-        std::memset(part, 0, sizeof(part));
-        std::memcpy(part, residual, size_t(channels_) * sizeof(float));
-        residual = part;
-      }
-    }
-    for (int step = 0; step < plan_.post_steps; ++step) {
-      ApplyPost<kVectors>(plan_.post[step], channel_, residual, v0, v1, v2, v3);
-    }
   }
 
   // The accumulator h, or 2 * h + odd.
