@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "kernels/bconv.h"
+#include "kernels/bgrouped.h"
 #include "kernels/targets.h"
 #include "measure.h"
 #include "roofs.h"
@@ -69,9 +70,10 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   const int64_t in = spec.shape.in_channels, out = spec.shape.out_channels;
   const int64_t pixels = w.batch * w.out_h * w.out_w;
   const int64_t taps = w.kernel_h * w.kernel_w;
+  const int64_t group_in = in / spec.shape.groups;
   const std::vector<uint64_t> x =
       RandomRows(random, w.batch * w.in_h * w.in_w, in);
-  const std::vector<uint64_t> weight = RandomRows(random, out * taps, in);
+  const std::vector<uint64_t> weight = RandomRows(random, out * taps, group_in);
   const std::vector<float> mul = RandomFloats(random, out);
   const std::vector<float> add = RandomFloats(random, out);
   spec.epilogue.mul = mul.data();
@@ -102,8 +104,8 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   const uint64_t* const inputs[] = {x.data()};
 
   MeasureAgainstRoofs(
-      state, *GetRoofs(target), double(pixels) * double(out * taps * in),
-      int64_t((x.size() + weight.size()) * sizeof(uint64_t)), [&] {
+      state, *GetRoofs(target), double(pixels) * double(out * taps * group_in),
+      {.read = int64_t((x.size() + weight.size()) * sizeof(uint64_t))}, [&] {
         for (int64_t first = 0; first < pixels; first += part_pixels) {
           const BconvPart part = {
               .first_pixel = first,
@@ -122,6 +124,52 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
       });
 }
 
+// The same for narrow groups, which have kernels and a roof of their own. What
+// is written counts, too: there are few multiply-adds for each output.
+void MeasureGrouped(benchmark::State& state, BconvSpec spec, Target target) {
+  std::mt19937_64 random(20261123);
+  const kernels::Window& w = spec.shape.window;
+  const int64_t in = spec.shape.in_channels, out = spec.shape.out_channels;
+  const int64_t pixels = w.batch * w.out_h * w.out_w;
+  const int64_t taps = w.kernel_h * w.kernel_w;
+  const int64_t group_in = in / spec.shape.groups;
+  const std::vector<uint64_t> x =
+      RandomRows(random, w.batch * w.in_h * w.in_w, in);
+  const std::vector<uint64_t> weight = RandomRows(random, out * taps, group_in);
+  const std::vector<float> mul = RandomFloats(random, out);
+  const std::vector<float> add = RandomFloats(random, out);
+  spec.epilogue.mul = mul.data();
+  spec.epilogue.mul_stride = 1;
+  spec.epilogue.add = add.data();
+  spec.epilogue.add_stride = 1;
+
+  const kernels::BgroupedKernels& kernels =
+      *kernels::GetBgroupedKernels(target);
+  const AlignedMemory memory = Allocate(BgroupedPlanBytes(kernels, spec));
+  const kernels::BgroupedPlan plan =
+      MakeBgroupedPlan(kernels, spec, weight.data(), memory.get());
+  const AlignedMemory scratch = Allocate(BgroupedScratchBytes(plan));
+  const int64_t y_bytes =
+      spec.bits_out ? pixels * WordsFor(out) * int64_t{sizeof(uint64_t)}
+                    : pixels * out * int64_t{sizeof(float)};
+  const AlignedMemory y = Allocate(uint64_t(y_bytes));
+
+  const Traffic traffic = {
+      .read = int64_t(x.size() * sizeof(uint64_t)) + out * taps * group_in / 8,
+      .write = y_bytes};
+  MeasureAgainstRoofs(
+      state, *GetPlaneRoofs(target),
+      double(pixels) * double(out * taps * group_in), traffic, [&] {
+        void* const to = y.get();
+        kernels.run(plan, 0, w.batch * w.out_h, x.data(),
+                    spec.bits_out ? nullptr : static_cast<float*>(to),
+                    spec.bits_out ? static_cast<uint64_t*>(to) : nullptr,
+                    scratch.get());
+        benchmark::DoNotOptimize(to);
+        benchmark::ClobberMemory();
+      });
+}
+
 void RegisterAll(const std::vector<BenchmarkShape>& shapes) {
   for (const BenchmarkShape& shape : shapes) {
     for (Target target : kernels::CompiledTargets()) {
@@ -129,7 +177,8 @@ void RegisterAll(const std::vector<BenchmarkShape>& shapes) {
       const std::string name = shape.name + "/" + kernels::TargetName(target);
       benchmark::RegisterBenchmark(name.c_str(), [spec = shape.spec, target](
                                                      benchmark::State& state) {
-        Measure(state, spec, target);
+        const auto measure = UsesBgrouped(spec) ? MeasureGrouped : Measure;
+        measure(state, spec, target);
       })->Unit(benchmark::kMicrosecond);
     }
   }

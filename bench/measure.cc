@@ -1,6 +1,7 @@
 #include "measure.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <new>
 
@@ -28,31 +29,55 @@ double CountRate(const Roofs& roofs) {
   return double(kSteps * roofs.binmacs_per_step) / (Seconds() - start);
 }
 
-// Seconds to read the operands once.
-double ReadSeconds(const Roofs& roofs, const std::vector<uint8_t>& memory,
-                   int64_t bytes) {
-  const uint8_t* start_of_line = memory.data();
-  while (reinterpret_cast<uintptr_t>(start_of_line) % 64 != 0) ++start_of_line;
-  const int repeats = int(std::max<int64_t>(64 * 1024 / bytes, 1));
-  const double start = Seconds();
-  for (int i = 0; i < repeats; ++i) roofs.read(start_of_line, bytes);
-  return (Seconds() - start) / repeats;
-}
+// Cache lines as large as what a kernel moves, and the time to move them.
+class Memory {
+ public:
+  explicit Memory(const Traffic& traffic)
+      : read_bytes_(RoundUp(traffic.read)),
+        write_bytes_(RoundUp(traffic.write)),
+        memory_(static_cast<uint8_t*>(::operator new(
+            size_t(read_bytes_ + write_bytes_), std::align_val_t(64)))) {
+    std::memset(memory_.get(), 1, size_t(read_bytes_ + write_bytes_));
+  }
+
+  // Seconds to read and write all of it once.
+  double Move(const Roofs& roofs) const {
+    const int repeats =
+        int(std::max<int64_t>(64 * 1024 / (read_bytes_ + write_bytes_), 1));
+    const double start = Seconds();
+    for (int i = 0; i < repeats; ++i) {
+      roofs.read(memory_.get(), read_bytes_);
+      if (write_bytes_ > 0) {
+        roofs.write(memory_.get() + read_bytes_, write_bytes_);
+      }
+    }
+    return (Seconds() - start) / repeats;
+  }
+
+ private:
+  static int64_t RoundUp(int64_t bytes) { return (bytes + 511) / 512 * 512; }
+  struct Free {
+    void operator()(uint8_t* memory) const {
+      ::operator delete(memory, std::align_val_t(64));
+    }
+  };
+  int64_t read_bytes_, write_bytes_;
+  std::unique_ptr<uint8_t, Free> memory_;
+};
 
 }  // namespace
 
 void MeasureAgainstRoofs(benchmark::State& state, const Roofs& roofs,
-                         double binmacs, int64_t read_bytes,
+                         double binmacs, const Traffic& traffic,
                          const std::function<void()>& kernel) {
-  const int64_t bytes = (read_bytes + 511) / 512 * 512;
-  const std::vector<uint8_t> memory(size_t(bytes + 64), 1);
+  const Memory memory(traffic);
   std::vector<double> rates, roof_rates, percents, clocks;
   for (auto _ : state) {
     state.PauseTiming();
     const double ghz = CoreGhz();
     const double count_seconds = binmacs / CountRate(roofs);
-    ReadSeconds(roofs, memory, bytes);  // into the cache
-    const double read_seconds = ReadSeconds(roofs, memory, bytes);
+    memory.Move(roofs);  // into the cache
+    const double move_seconds = memory.Move(roofs);
     kernel();  // and the kernel's operands back
     state.ResumeTiming();
     const double start = Seconds();
@@ -61,7 +86,7 @@ void MeasureAgainstRoofs(benchmark::State& state, const Roofs& roofs,
     state.PauseTiming();
     // The rate can change on the way: take the mean of before and after.
     const double clock = 0.5e9 * (ghz + CoreGhz());
-    const double roof_seconds = std::max(count_seconds, read_seconds);
+    const double roof_seconds = std::max(count_seconds, move_seconds);
     rates.push_back(binmacs / (seconds * clock));
     roof_rates.push_back(binmacs / (roof_seconds * clock));
     percents.push_back(100 * roof_seconds / seconds);

@@ -13,6 +13,12 @@
 
 namespace bqengine::bench {
 
+// Bytes that a kernel has to move, each counted once.
+struct Traffic {
+  int64_t read;
+  int64_t write = 0;
+};
+
 // Runs `kernel` once per iteration of `state`, each time after measuring the
 // clock and the roofs, and sets the counters: medians over the iterations.
 //
@@ -22,11 +28,10 @@ namespace bqengine::bench {
 //   spread_percent    of binmac_per_cycle: from the lower to the upper quartile
 //   ghz               clock rate
 //
-// `binmacs`: of one run. `read_bytes`: operands, each counted once; the
-// bandwidth is that of reading as many bytes again and again, from whatever
-// cache they fit in.
+// `binmacs`: of one run. The bandwidth is that of reading and writing as many
+// bytes again and again, from and to whatever cache they fit in.
 void MeasureAgainstRoofs(benchmark::State& state, const Roofs& roofs,
-                         double binmacs, int64_t read_bytes,
+                         double binmacs, const Traffic& traffic,
                          const std::function<void()>& kernel);
 
 }  // namespace bqengine::bench

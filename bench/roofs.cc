@@ -11,6 +11,7 @@
 
 #include "bgemm_lookup-inl.h"
 #include "bgemm_tile-inl.h"
+#include "bit_planes-inl.h"
 
 // Where results go, so that the compiler has to compute them.
 #if HWY_ONCE
@@ -70,6 +71,37 @@ HWY_ATTR void CountRoof(int64_t steps) {
   hn::StoreU(hn::Xor(c0, c4), d, bench::roof_sink);
 }
 
+// As above, with the adders of bit planes.
+HWY_ATTR void PlaneRoof(int64_t steps) {
+  constexpr int kUnroll = 8;
+  const D64 d;
+  const V64 w = hn::BitCast(d, hn::LoadU(D32(), bench::roof_sink));
+  V64 s0 = w, s1 = hn::Add(w, s0), s2 = hn::Add(w, s1), s3 = hn::Add(w, s2);
+  V64 c0 = hn::Add(w, s3), c1 = hn::Add(w, c0), c2 = hn::Add(w, c1);
+  V64 c3 = hn::Add(w, c2);
+  const auto add = [&](V64& sum, V64& carry)
+                       HWY_ATTR { carry = FullAdd(sum, hn::Xor(carry, w), w); };
+  for (; steps > 0; steps -= kUnroll) {
+    HWY_UNROLL(kUnroll)
+    for (int i = 0; i < kUnroll; ++i) {
+      add(s0, c0), add(s1, c1), add(s2, c2), add(s3, c3);
+      add(s0, c1), add(s1, c2), add(s2, c3), add(s3, c0);
+    }
+  }
+  s0 = hn::Xor(hn::Xor(s0, s1), hn::Xor(s2, s3));
+  c0 = hn::Xor(hn::Xor(c0, c1), hn::Xor(c2, c3));
+  hn::StoreU(hn::BitCast(D32(), hn::Xor(s0, c0)), D32(), bench::roof_sink);
+}
+
+HWY_ATTR void WriteRoof(uint8_t* memory, int64_t bytes) {
+  const D32 d;
+  const int64_t lanes = int64_t(hn::Lanes(d));
+  const V32 value = hn::LoadU(d, bench::roof_sink);
+  uint32_t* const to = reinterpret_cast<uint32_t*>(memory);
+  const int64_t count = bytes / int64_t{sizeof(uint32_t)};
+  for (int64_t i = 0; i < count; i += lanes) hn::Store(value, d, to + i);
+}
+
 HWY_ATTR void ReadRoof(const uint8_t* memory, int64_t bytes) {
   const D32 d;
   const int64_t lanes = int64_t(hn::Lanes(d));
@@ -98,8 +130,17 @@ constexpr bench::Roofs kRoofs = {
     .binmacs_per_step = 8 * kStepBits * int64_t(HWY_LANES(uint32_t)),
 #endif
     .read = ReadRoof,
+    .write = WriteRoof,
 };
 constexpr const bench::Roofs* kRoofsOfTarget = &kRoofs;
+
+constexpr bench::Roofs kPlaneRoofs = {
+    .count = PlaneRoof,
+    .binmacs_per_step = 8 * kWordBits * int64_t(HWY_LANES(uint64_t)),
+    .read = ReadRoof,
+    .write = WriteRoof,
+};
+constexpr const bench::Roofs* kPlaneRoofsOfTarget = &kPlaneRoofs;
 
 #endif  // BQE_KERNEL_TARGET
 }  // namespace bqengine::kernels::HWY_NAMESPACE
@@ -111,12 +152,18 @@ namespace {
 const bench::Roofs* Select(Target target) {
   return BQE_SELECT_TARGET(target, kRoofsOfTarget);
 }
+const bench::Roofs* SelectPlanes(Target target) {
+  return BQE_SELECT_TARGET(target, kPlaneRoofsOfTarget);
+}
 }  // namespace
 }  // namespace bqengine::kernels
 
 namespace bqengine::bench {
 const Roofs* GetRoofs(kernels::Target target) {
   return kernels::Select(target);
+}
+const Roofs* GetPlaneRoofs(kernels::Target target) {
+  return kernels::SelectPlanes(target);
 }
 }  // namespace bqengine::bench
 #endif  // HWY_ONCE

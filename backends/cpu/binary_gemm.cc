@@ -6,8 +6,10 @@ namespace bqengine::backends::cpu {
 
 std::unique_ptr<Kernel> CompileBinaryGemm(const NodeView& node, Target target) {
   const GemmShape gemm = GemmShapeOf(node);
-  return std::make_unique<BinaryProduct>(
-      node, kernels::GemmAsConv(gemm.rows_per_item, gemm.k, gemm.out), target);
+  const kernels::ConvShape shape =
+      kernels::GemmAsConv(gemm.rows_per_item, gemm.k, gemm.out);
+  return std::make_unique<BinaryProduct>(BconvSpecOf(node, shape), node,
+                                         target);
 }
 
 }  // namespace bqengine::backends::cpu

@@ -16,6 +16,10 @@ constexpr int64_t kChannelStep = kernels::kWordBits;
 // Binary multiply-adds of a task worth another thread: some 10 microseconds.
 constexpr int64_t kMinTaskWork = 3'000'000;
 
+// Fewer pixels in a part do not pay for reading all weights again: channels are
+// split instead.
+constexpr int64_t kMinPartPixels = 32;
+
 int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
@@ -23,7 +27,9 @@ int64_t DivideUp(int64_t value, int64_t divisor) {
   return (value + divisor - 1) / divisor;
 }
 
-BconvSpec SpecOf(const NodeView& node, const kernels::ConvShape& shape) {
+}  // namespace
+
+BconvSpec BconvSpecOf(const NodeView& node, const kernels::ConvShape& shape) {
   const BinaryOutputOf output(node);
   return {.shape = shape,
           .format = BinaryFormatOf(node),
@@ -31,12 +37,6 @@ BconvSpec SpecOf(const NodeView& node, const kernels::ConvShape& shape) {
           .bits_out = output.bits(),
           .floats_too = output.bits() && output.floats()};
 }
-
-}  // namespace
-
-BinaryProduct::BinaryProduct(const NodeView& node,
-                             const kernels::ConvShape& shape, Target target)
-    : BinaryProduct(SpecOf(node, shape), node, target) {}
 
 BinaryProduct::BinaryProduct(const BconvSpec& spec, const NodeView& node,
                              Target target)
@@ -63,25 +63,23 @@ uint64_t BinaryProduct::WorkspaceBytes(int64_t /*batch*/,
 
 BinaryProduct::Split BinaryProduct::SplitRun(int64_t pixels,
                                              uint32_t threads) const {
-  const kernels::ConvShape& shape = plan_.shape;
-  const int64_t out = shape.out_channels;
+  const int64_t out = plan_.shape.out_channels;
+  const int64_t fewest = DivideUp(pixels, part_pixels_);
   Split split = {.pixels = std::min(part_pixels_, pixels),
-                 .pixel_parts = DivideUp(pixels, part_pixels_),
+                 .pixel_parts = fewest,
                  .channels = out,
                  .channel_parts = 1};
   const int64_t most = pixels * work_per_pixel_ / kMinTaskWork;
-  // A few tasks for each thread, for some finish late.
-  const int64_t wanted = std::min(int64_t{3} * threads, most);
-  if (threads == 1 || split.pixel_parts >= wanted) return split;
-  if (shape.groups == 1) {
-    // Each channel part gathers its pixels again, but reads only its weights.
-    split.channels =
-        RoundUp(DivideUp(out * split.pixel_parts, wanted), kChannelStep);
-    split.channel_parts = DivideUp(out, split.channels);
-  } else {
-    split.pixels = std::min(
-        split.pixels, RoundUp(DivideUp(pixels, wanted), kernels_.tile_rows));
+  // A few tasks for each thread, for some finish late; as many for each.
+  const int64_t wanted = std::min(int64_t{4} * threads, most);
+  if (threads == 1 || wanted < 2) return split;
+  const int64_t parts = RoundUp(std::max(fewest, wanted), threads);
+  if (plan_.shape.groups > 1 || pixels >= parts * kMinPartPixels) {
+    split.pixels = RoundUp(DivideUp(pixels, parts), kernels_.tile_rows);
     split.pixel_parts = DivideUp(pixels, split.pixels);
+  } else {
+    split.channels = RoundUp(DivideUp(out * fewest, wanted), kChannelStep);
+    split.channel_parts = DivideUp(out, split.channels);
   }
   return split;
 }

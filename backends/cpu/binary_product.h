@@ -14,11 +14,14 @@
 
 namespace bqengine::backends::cpu {
 
+// A node as a convolution of `shape`, which is of one item of the run's batch.
+kernels::BconvSpec BconvSpecOf(const NodeView& node,
+                               const kernels::ConvShape& shape);
+
 class BinaryProduct : public Kernel {
  public:
-  // `node` as a convolution of `shape`, which is of one item of the run's
-  // batch. Its constants are not kept.
-  BinaryProduct(const NodeView& node, const kernels::ConvShape& shape,
+  // BconvSpecOf(node, ..). The node's constants are not kept.
+  BinaryProduct(const kernels::BconvSpec& spec, const NodeView& node,
                 Target target);
 
   uint64_t WorkspaceBytes(int64_t batch, uint32_t threads) const override;
@@ -32,9 +35,6 @@ class BinaryProduct : public Kernel {
     int64_t Tasks() const { return pixel_parts * channel_parts; }
   };
   Split SplitRun(int64_t pixels, uint32_t threads) const;
-
-  BinaryProduct(const kernels::BconvSpec& spec, const NodeView& node,
-                Target target);
 
   struct Free {
     void operator()(std::byte* memory) const {

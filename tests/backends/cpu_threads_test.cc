@@ -1,5 +1,6 @@
-// Ops with float activations, large enough to be split among threads: every
-// cpu backend gives the same bits on any number of them.
+// Ops with float activations, and convolutions of bits in groups, large enough
+// to be split among threads: every cpu backend gives the same bits on any
+// number of them.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -34,6 +35,8 @@ std::vector<LargeOp> LargeOps(GraphMaker& maker) {
   grouped["group"] = int64_t{2};
   std::map<std::string, Attribute> depthwise = window;
   depthwise["group"] = int64_t{40};
+  std::map<std::string, Attribute> narrow = window;
+  narrow["group"] = int64_t{100};
   const auto floats = [&](Shape shape) {
     return maker.RandomFloats(std::move(shape), -1, 1);
   };
@@ -68,6 +71,10 @@ std::vector<LargeOp> LargeOps(GraphMaker& maker) {
        {kBatch, 31, 29, 40},
        grouped,
        {{"weight", bits({1, 70, 3, 3, 20})}, {"mul", floats({70})}}},
+      {"BinaryConv",
+       {kBatch, 61, 59, 400},
+       narrow,
+       {{"weight", bits({1, 400, 3, 3, 4})}}},
       {"MaxPool", {kBatch, 61, 59, 37}, window, {}},
       {"AveragePool", {kBatch, 61, 59, 37}, window, {}},
       {"GlobalAveragePool", {kBatch, 61, 59, 37}, {}, {}},
@@ -100,7 +107,12 @@ TEST(CpuThreads, NeverChangeABit) {
   int ran = 0;
   for (const LargeOp& large : LargeOps(maker)) {
     Graph graph = maker.Start(large.input);
-    GraphMaker::Add(graph, large.op, "y", {"x"}, large.attributes,
+    std::string from = "x";
+    if (large.op == "BinaryConv") {
+      from = "bits";
+      GraphMaker::Add(graph, "Binarize", from, {"x"}, {}, {});
+    }
+    GraphMaker::Add(graph, large.op, "y", {from}, large.attributes,
                     large.constants);
     auto model = Model::FromGraph(std::move(graph));
     ASSERT_TRUE(model.ok()) << model.status().message();
