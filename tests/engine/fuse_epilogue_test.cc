@@ -280,6 +280,18 @@ TEST(FuseEpilogue, OthersWhoNeedTheFloatsKeepThem) {
   EXPECT_EQ(Ops(Optimized(graph, FuseEpilogue)).size(), 3u);
 }
 
+TEST(FuseEpilogue, GroupsAreLeftToTheirOwnKernels) {
+  GraphMaker maker(14);
+  Graph graph = StartImage(maker);
+  GraphMaker::Add(graph, "Binarize", "bits", {"x"});
+  GraphMaker::Add(graph, "BinaryConv", "conv", {"bits"},
+                  {{"kernel_shape", Ints{3, 3}}, {"group", kChannels}},
+                  {{"weight", maker.RandomBits(DataType::kBipolar,
+                                               {1, kChannels, 3, 3, 1})}});
+  GraphMaker::Add(graph, "Relu", "relu", {"conv"});
+  EXPECT_EQ(Ops(Optimized(graph)), (Names{"Binarize", "BinaryConv", "Relu"}));
+}
+
 TEST(FuseEpilogue, OtherOpsAndUntrainedConstantsAreLeftAlone) {
   GraphMaker maker(8);
   Graph graph = StartProduct(maker, 20, 20);

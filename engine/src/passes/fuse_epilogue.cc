@@ -101,12 +101,22 @@ void AbsorbSign(GraphEditor& editor, Node& product) {
   }
 }
 
+// Narrow groups, depthwise ones above all, have kernels that are many times
+// faster than those that take steps (kernels/bgrouped.h).
+bool HasGroups(const Node& product) {
+  return product.op == "BinaryConv" &&
+         AttributeOf(product, "group") != Attribute(int64_t{1});
+}
+
 }  // namespace
 
 void FuseEpilogue(GraphEditor& editor) {
   for (size_t i = 0; i < editor.node_count(); ++i) {
     Node& product = editor.node(i);
-    if (editor.removed(i) || !IsBinaryProductToFloat(product)) continue;
+    if (editor.removed(i) || !IsBinaryProductToFloat(product) ||
+        HasGroups(product)) {
+      continue;
+    }
     while (Node* next = editor.OnlyConsumer(product)) {
       if (!AbsorbSteps(editor, product, *next)) break;
     }
