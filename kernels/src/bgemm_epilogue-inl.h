@@ -228,7 +228,7 @@ class TileOutput {
         if constexpr (kTwo && kVectors > 3) b3 = f(b3, 1, 3 * kLanes);
       };
       alignas(64) float parts[2 * kWidth];
-      const float* residuals[2];
+      const float* residuals[2] = {};
       if (output.residual != nullptr) {
         residuals[0] = Residual(i, parts);
         residuals[1] = kTwo ? Residual(i + 1, parts + kWidth) : nullptr;
