@@ -63,7 +63,8 @@ std::vector<float> RandomFloats(std::mt19937_64& random, int64_t count) {
 }
 
 // Sweeps the whole output in parts, as the cpu backend does on one thread. With
-// mul and add for each channel, or with a threshold.
+// mul and add for each channel, or with a threshold, or with both and steps
+// between them.
 void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   std::mt19937_64 random(20250715);
   const kernels::Window& w = spec.shape.window;
@@ -81,15 +82,23 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   spec.epilogue.add = add.data();
   spec.epilogue.add_stride = 1;
 
+  for (int i = 0; i < spec.epilogue.post_steps; ++i) {
+    kernels::PostStep& step = spec.epilogue.post[i];
+    if (step.op != kernels::PostOp::kResidual) step.value = add.data();
+    step.stride = 1;
+  }
+  const std::vector<float> residual = RandomFloats(random, pixels * out);
+
   const kernels::BgemmKernels& kernels = *kernels::GetBgemmKernels(target);
   const AlignedMemory memory = Allocate(BconvPlanBytes(kernels, spec));
   const BconvPlan plan =
       MakeBconvPlan(kernels, spec, weight.data(), memory.get());
   const int64_t part_pixels = BconvPartPixels(kernels, plan);
   const AlignedMemory scratch = Allocate(BconvScratchBytes(plan, part_pixels));
+  const bool floats_out = !spec.bits_out || spec.floats_too;
   // Aligned, as a session's memory is.
   const AlignedMemory y_memory =
-      Allocate(spec.bits_out ? 0 : uint64_t(pixels * out) * sizeof(float));
+      Allocate(floats_out ? uint64_t(pixels * out) * sizeof(float) : 0);
   float* const y = reinterpret_cast<float*>(y_memory.get());
   std::vector<uint64_t> y_bits(
       size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
@@ -104,8 +113,11 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
               .pixels = std::min(part_pixels, pixels - first),
               .first_channel = 0,
               .channels = out};
-          RunBconv(kernels, plan, part, inputs, spec.bits_out ? nullptr : y,
-                   spec.bits_out ? y_bits.data() : nullptr, scratch.get());
+          RunBconv(kernels, plan, part, inputs,
+                   {.y = floats_out ? y : nullptr,
+                    .y_bits = spec.bits_out ? y_bits.data() : nullptr,
+                    .residual = residual.data()},
+                   scratch.get());
         }
         benchmark::DoNotOptimize(y);
         benchmark::DoNotOptimize(y_bits.data());

@@ -80,6 +80,19 @@ std::string OptionsName(const Options& options, int64_t in) {
   return name;
 }
 
+// The block of ReActNet (arXiv:2003.03488): a residual, a PReLU between two
+// shifts, and both the floats and their signs. Who measures it brings the
+// constants.
+void MakeBlock(BconvSpec& spec) {
+  using kernels::PostOp;
+  spec.bits_out = spec.floats_too = true;
+  spec.epilogue.post_steps = 4;
+  spec.epilogue.post[0] = {.op = PostOp::kResidual};
+  spec.epilogue.post[1] = {.op = PostOp::kAdd};
+  spec.epilogue.post[2] = {.op = PostOp::kPRelu};
+  spec.epilogue.post[3] = {.op = PostOp::kAdd};
+}
+
 bool ParseShape(const std::string& line, BenchmarkShape& shape) {
   std::istringstream words(line);
   std::string op;
@@ -96,11 +109,13 @@ bool ParseShape(const std::string& line, BenchmarkShape& shape) {
   }
 
   const bool bits = op.ends_with("_bits");
+  const bool block = op.ends_with("_block");
   std::ostringstream name;
   if ((op == "bgemm" || op == "bgemm_bits") && sizes.size() == 3) {
     shape.spec = MakeSpec(sizes[0], 1, 1, sizes[2], 1, {.out = sizes[1]}, bits);
     name << op << "/" << sizes[0] << "x" << sizes[1] << "x" << sizes[2];
-  } else if ((op == "bconv" || op == "bconv_bits") && sizes.size() == 4) {
+  } else if ((op == "bconv" || op == "bconv_bits" || op == "bconv_block") &&
+             sizes.size() == 4) {
     const int64_t in = sizes[2], kernel = sizes[3];
     if (options.out == 0) options.out = in;
     if (in % options.groups != 0 || options.out % options.groups != 0) {
@@ -111,7 +126,8 @@ bool ParseShape(const std::string& line, BenchmarkShape& shape) {
         shape.spec.shape.window.out_w < 1) {
       return false;
     }
-    name << "bconv" << kernel << "x" << kernel << (bits ? "_bits" : "") << "/"
+    if (block) MakeBlock(shape.spec);
+    name << "bconv" << kernel << "x" << kernel << op.substr(5) << "/"
          << sizes[0] << "x" << sizes[1] << "x" << in
          << OptionsName(options, in);
   } else {

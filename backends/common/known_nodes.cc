@@ -1,8 +1,13 @@
 #include "known_nodes.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "post_ops.h"
+#include "post_steps.h"
 
 namespace bqengine::backends {
 namespace {
@@ -17,6 +22,7 @@ struct KnownOp {
   Names roles;
   size_t max_inputs = 1;
   bool integers = false;  // as inputs
+  size_t max_outputs = 1;
 };
 
 constexpr size_t kAnyNumber = SIZE_MAX;
@@ -32,15 +38,16 @@ std::vector<KnownOp> MakeKnownOps() {
   const Names conv = window + Names{"dilations", "group"};
   const Names max_pool = window + Names{"dilations", "ceil_mode"};
   const Names binary_weight = {"weight", "alpha", "mul", "add"};
-  const Names binary = binary_weight + Names{"beta", "threshold"};
+  const Names binary = binary_weight + Names{"beta", "threshold"} +
+                       Names(std::begin(kPostRoles), std::end(kPostRoles));
   return {
       {"Add", {}, {"value"}, 2},
       {"AveragePool", window + Names{"ceil_mode", "count_include_pad"}, {}},
       {"BatchNormalization", {"epsilon"}, {"scale", "bias", "mean", "var"}},
       {"Binarize", {"encoding"}, {"threshold"}, 1, kIntegers},
-      {"BinaryConv", conv + Names{"pad_value", "output_type"}, binary,
-       kAnyNumber},
-      {"BinaryGemm", {"output_type"}, binary, kAnyNumber},
+      {"BinaryConv", conv + Names{"pad_value", "output_type", "post"}, binary,
+       kAnyNumber, false, 2},
+      {"BinaryGemm", {"output_type", "post"}, binary, kAnyNumber, false, 2},
       {"BinaryMaxPool", max_pool, {}},
       {"BinaryWeightConv", conv, binary_weight, 1, kIntegers},
       {"BinaryWeightGemm", {}, binary_weight, 1, kIntegers},
@@ -79,13 +86,22 @@ bool IsKnownNode(const NodeView& node) {
     if (node.op() == known.name) op = &known;
   }
   if (op == nullptr || node.num_inputs() > op->max_inputs ||
-      node.num_outputs() != 1 || !node.HasOnly(op->attributes, op->roles)) {
+      node.num_outputs() < 1 || node.num_outputs() > op->max_outputs ||
+      !node.HasOnly(op->attributes, op->roles)) {
     return false;
   }
   for (size_t i = 0; i < node.num_inputs(); ++i) {
     if (!IsKnownTensor(node.input(i), op->integers)) return false;
   }
-  return IsKnownTensor(node.output(0), op->integers);
+  for (size_t i = 0; i < node.num_outputs(); ++i) {
+    if (!IsKnownTensor(node.output(i), op->integers)) return false;
+  }
+  // The name of a step is as good as the name of an attribute.
+  if (op->max_outputs == 1) return true;
+  const auto steps = SplitPost(node.String("post", ""));
+  return steps.size() <= kMostPostSteps &&
+         std::all_of(steps.begin(), steps.end(),
+                     [](std::string_view step) { return FindPostOp(step); });
 }
 
 }  // namespace bqengine::backends

@@ -16,6 +16,7 @@
 #include "bqengine/backend.hpp"
 #include "kernels/epilogue.h"
 #include "kernels/shapes.h"
+#include "post_ops.h"
 
 namespace bqengine::backends {
 
@@ -122,24 +123,73 @@ inline kernels::BinaryFormat BinaryFormatOf(const backend::NodeView& node) {
       .pad_value = node.op() == "BinaryConv" ? int(node.Int("pad_value")) : 0};
 }
 
+// Steps behind the affine; the node is known (known_nodes.h).
+inline void AddPost(const backend::NodeView& node,
+                    kernels::Epilogue* epilogue) {
+  for (std::string_view step : SplitPost(node.String("post", ""))) {
+    const int i = epilogue->post_steps++;
+    const PerChannel constant = PerChannelOf(node, kPostRoles[i]);
+    epilogue->post[i] = {.op = *FindPostOp(step),
+                         .value = constant.values,
+                         .stride = constant.stride};
+  }
+}
+
+// Binary activations; the last input may be a residual instead.
+inline int64_t ActivationBasesOf(const backend::NodeView& node) {
+  const bool residual = HasResidual(SplitPost(node.String("post", "")));
+  return int64_t(node.num_inputs()) - (residual ? 1 : 0);
+}
+
 // All ops with binary weights, which are [M, O, ...].
 inline kernels::Epilogue EpilogueOf(const backend::NodeView& node) {
   const PerChannel mul = PerChannelOf(node, "mul");
   const PerChannel add = PerChannelOf(node, "add");
   const PerChannel threshold = PerChannelOf(node, "threshold");
   const backend::ConstantView alpha = node.constant("alpha");
-  return {.weight_bases = node.constant("weight").tensor().dim(0),
-          .activation_bases = int64_t(node.num_inputs()),
-          .alpha = alpha.floats(),
-          .alpha_per_channel = alpha && alpha.tensor().rank() == 2,
-          .beta = node.constant("beta").floats(),
-          .mul = mul.values,
-          .mul_stride = mul.stride,
-          .add = add.values,
-          .add_stride = add.stride,
-          .threshold = threshold.values,
-          .threshold_stride = threshold.stride};
+  kernels::Epilogue epilogue = {
+      .weight_bases = node.constant("weight").tensor().dim(0),
+      .activation_bases = ActivationBasesOf(node),
+      .alpha = alpha.floats(),
+      .alpha_per_channel = alpha && alpha.tensor().rank() == 2,
+      .beta = node.constant("beta").floats(),
+      .mul = mul.values,
+      .mul_stride = mul.stride,
+      .add = add.values,
+      .add_stride = add.stride,
+      .threshold = threshold.values,
+      .threshold_stride = threshold.stride};
+  AddPost(node, &epilogue);
+  return epilogue;
 }
+
+// Where BinaryConv and BinaryGemm find their float input and their outputs.
+class BinaryOutputOf {
+ public:
+  explicit BinaryOutputOf(const backend::NodeView& node)
+      : outputs_(node.num_outputs()),
+        floats_(!node.output(0).is_bits()),
+        bits_(node.output(outputs_ - 1).is_bits()),
+        residual_(size_t(ActivationBasesOf(node))),
+        has_residual_(residual_ < node.num_inputs()) {}
+
+  bool floats() const { return floats_; }
+  bool bits() const { return bits_; }
+
+  kernels::BinaryOutput operator()(const backend::RunContext& run) const {
+    kernels::BinaryOutput output;
+    if (floats_) output.y = run.output<float>(0);
+    if (bits_) output.y_bits = run.output<uint64_t>(outputs_ - 1);
+    if (has_residual_) output.residual = run.input<float>(residual_);
+    return output;
+  }
+
+ private:
+  size_t outputs_;
+  bool floats_, bits_;
+  size_t residual_;  // the position of that input
+  bool has_residual_;
+};
 
 }  // namespace bqengine::backends
 

@@ -29,16 +29,26 @@ int64_t DivideUp(int64_t value, int64_t divisor) {
 
 }  // namespace
 
-BinaryProduct::BinaryProduct(const BconvSpec& spec, const uint64_t* weight,
+BconvSpec BconvSpecOf(const NodeView& node, const kernels::ConvShape& shape) {
+  const BinaryOutputOf output(node);
+  return {.shape = shape,
+          .format = BinaryFormatOf(node),
+          .epilogue = EpilogueOf(node),
+          .bits_out = output.bits(),
+          .floats_too = output.bits() && output.floats()};
+}
+
+BinaryProduct::BinaryProduct(const BconvSpec& spec, const NodeView& node,
                              Target target)
     : kernels_(*kernels::GetBgemmKernels(target)),
       memory_(static_cast<std::byte*>(::operator new(
           kernels::BconvPlanBytes(kernels_, spec), std::align_val_t(64)))),
-      plan_(kernels::MakeBconvPlan(kernels_, spec, weight, memory_.get())),
+      plan_(kernels::MakeBconvPlan(
+          kernels_, spec, node.constant("weight").words(), memory_.get())),
       work_per_pixel_(spec.shape.out_channels * plan_.groups[0].steps *
                       kernels::kStepBits * spec.epilogue.weight_bases *
                       spec.epilogue.activation_bases),
-      bits_out_(spec.bits_out),
+      output_of_(node),
       pixels_per_item_(spec.shape.window.batch * spec.shape.window.out_h *
                        spec.shape.window.out_w),
       part_pixels_(kernels::BconvPartPixels(kernels_, plan_)),
@@ -82,8 +92,7 @@ void BinaryProduct::Run(const RunContext& run) const {
   for (int64_t n = 0; n < plan_.groups[0].activation_bases; ++n) {
     inputs[n] = run.input<uint64_t>(size_t(n));
   }
-  float* y = bits_out_ ? nullptr : run.output<float>(0);
-  uint64_t* y_bits = bits_out_ ? run.output<uint64_t>(0) : nullptr;
+  const kernels::BinaryOutput output = output_of_(run);
 
   const auto task = [&](int64_t index, uint32_t thread) {
     const int64_t pixel = index / split.channel_parts * split.pixels;
@@ -94,7 +103,7 @@ void BinaryProduct::Run(const RunContext& run) const {
         .first_channel = channel,
         .channels =
             std::min(split.channels, plan_.shape.out_channels - channel)};
-    RunBconv(kernels_, plan_, part, inputs, y, y_bits,
+    RunBconv(kernels_, plan_, part, inputs, output,
              workspace + pointers_bytes_ + thread * scratch_bytes_);
   };
   if (run.threads() == 1 || pixels * work_per_pixel_ < 2 * kMinTaskWork) {

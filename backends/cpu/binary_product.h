@@ -10,14 +10,18 @@
 
 #include "cpu_backend.h"
 #include "kernels/bconv.h"
+#include "node_shapes.h"
 
 namespace bqengine::backends::cpu {
 
+// A node as a convolution of `shape`, which is of one item of the run's batch.
+kernels::BconvSpec BconvSpecOf(const NodeView& node,
+                               const kernels::ConvShape& shape);
+
 class BinaryProduct : public Kernel {
  public:
-  // `spec.shape` is of one item of the run's batch. `weight`: [M, O, kernel_h,
-  // kernel_w, WordsFor(C / groups)]; not kept.
-  BinaryProduct(const kernels::BconvSpec& spec, const uint64_t* weight,
+  // BconvSpecOf(node, ..). The node's constants are not kept.
+  BinaryProduct(const kernels::BconvSpec& spec, const NodeView& node,
                 Target target);
 
   uint64_t WorkspaceBytes(int64_t batch, uint32_t threads) const override;
@@ -42,7 +46,7 @@ class BinaryProduct : public Kernel {
   std::unique_ptr<std::byte, Free> memory_;
   kernels::BconvPlan plan_;
   int64_t work_per_pixel_;  // binary multiply-adds, of all bases
-  bool bits_out_;
+  BinaryOutputOf output_of_;
   int64_t pixels_per_item_;  // of the run's batch: output pixels, or rows
   int64_t part_pixels_;      // at most
   uint64_t pointers_bytes_;  // of the workspace, for the inputs

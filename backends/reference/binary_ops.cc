@@ -27,16 +27,6 @@ uint64_t PackedInputsBytes(const NodeView& node) {
   return node.num_inputs() * sizeof(const uint64_t*);
 }
 
-ref::BinaryOutput OutputOf(const RunContext& run, bool bits) {
-  ref::BinaryOutput output;
-  if (bits) {
-    output.y_bits = run.output<uint64_t>(0);
-  } else {
-    output.y = run.output<float>(0);
-  }
-  return output;
-}
-
 // Calls make(zero) with a zero of the type of the node's real input.
 template <typename Make>
 std::unique_ptr<Kernel> MakeForInput(const NodeView& node, const Make& make) {
@@ -64,14 +54,14 @@ std::unique_ptr<Kernel> CompileBinaryConv(const NodeView& node) {
   const BinaryFormat format = BinaryFormatOf(node);
   const Epilogue epilogue = EpilogueOf(node);
   const uint64_t* weight = node.constant("weight").words();
-  const bool bits = node.output(0).is_bits();
+  const BinaryOutputOf output_of(node);
   return MakeKernel(
       [=](const RunContext& run) {
         ConvShape batched = shape;
         batched.window.batch = run.batch();
         ref::BinaryConv(batched, format,
                         PackedInputs(run, epilogue.activation_bases), weight,
-                        epilogue, OutputOf(run, bits));
+                        epilogue, output_of(run));
       },
       PackedInputsBytes(node));
 }
@@ -81,12 +71,12 @@ std::unique_ptr<Kernel> CompileBinaryGemm(const NodeView& node) {
   const BinaryFormat format = BinaryFormatOf(node);
   const Epilogue epilogue = EpilogueOf(node);
   const uint64_t* weight = node.constant("weight").words();
-  const bool bits = node.output(0).is_bits();
+  const BinaryOutputOf output_of(node);
   return MakeKernel(
       [=](const RunContext& run) {
         ref::BinaryGemm(shape.rows_per_item * run.batch(), shape.k, shape.out,
                         format, PackedInputs(run, epilogue.activation_bases),
-                        weight, epilogue, OutputOf(run, bits));
+                        weight, epilogue, output_of(run));
       },
       PackedInputsBytes(node));
 }

@@ -1,5 +1,6 @@
 #include "peers/layer.h"
 
+#include <algorithm>
 #include <random>
 #include <set>
 
@@ -68,9 +69,9 @@ std::vector<BenchmarkShape> ReadLayerShapes(
   std::set<std::string> names;
   for (const std::string& path : paths) {
     for (BenchmarkShape& shape : ReadShapes(path)) {
-      if (const size_t at = shape.name.find("_bits"); at != std::string::npos) {
-        shape.name.erase(at, std::string("_bits").size());
-      }
+      const size_t slash = shape.name.find('/');
+      const size_t suffix = std::min(shape.name.find('_'), slash);
+      shape.name.erase(suffix, slash - suffix);
       if (names.insert(shape.name).second) shapes.push_back(shape);
     }
   }

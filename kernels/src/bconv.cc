@@ -240,8 +240,9 @@ void CutPart(const BconvPlan& plan, int64_t group, const BconvPart& part,
 void ClearBits(const BgemmRows& rows) {
   const int64_t first_word = rows.first_channel / kWordBits;
   for (int64_t i = 0; i < rows.rows; ++i) {
-    std::fill_n(rows.y_bits + rows.output_rows[i] * rows.y_pitch + first_word,
-                WordsFor(rows.channels), 0);
+    std::fill_n(
+        rows.output.y_bits + rows.output_rows[i] * rows.bits_pitch + first_word,
+        WordsFor(rows.channels), 0);
   }
 }
 
@@ -273,8 +274,8 @@ uint64_t BconvScratchBytes(const BconvPlan& plan, int64_t pixels) {
 }
 
 void RunBconv(const BgemmKernels& kernels, const BconvPlan& plan,
-              const BconvPart& part, const uint64_t* const* inputs, float* y,
-              uint64_t* y_bits, void* memory) {
+              const BconvPart& part, const uint64_t* const* inputs,
+              const BinaryOutput& output, void* memory) {
   const Scratch scratch(plan, part.pixels, memory);
   const int64_t out = plan.shape.out_channels;
   const int64_t num_spans = RowLister(plan, part, scratch).List();
@@ -286,12 +287,12 @@ void RunBconv(const BgemmKernels& kernels, const BconvPlan& plan,
                     .output_rows = scratch.output_rows,
                     .first_channel = part.first_channel,
                     .channels = part.channels,
-                    .y = y,
-                    .y_bits = y_bits,
-                    .y_pitch = y != nullptr ? out : WordsFor(out),
+                    .output = output,
+                    .float_pitch = out,
+                    .bits_pitch = WordsFor(out),
                     .y_channel = 0,
                     .scratch = scratch.product_memory};
-  if (y_bits != nullptr) ClearBits(rows);
+  if (output.y_bits != nullptr) ClearBits(rows);
   if (plan.cuts) {
     const int64_t row_bytes = plan.groups[0].steps * kStepBytes;
     for (int64_t i = 0; i < part.pixels; ++i) {

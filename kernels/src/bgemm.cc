@@ -62,6 +62,14 @@ HWY_NOINLINE HWY_ATTR void RunThroughSums(TileWork work) {
       body(Output(work, block), block * Output::kSize);
     }
   };
+  for_each_block(
+      [](const Output& output, int /*at*/) { output.PrefetchResidual(); });
+  if (plan.alpha == nullptr) {
+    Tile::template Run<TileForm::kKept>(work, kept);
+    for_each_block(
+        [&](const Output& output, int at) { output.FinishKept(kept + at); });
+    return;
+  }
   for (work.n = 0; work.n < plan.activation_bases; ++work.n) {
     for (work.m = 0; work.m < plan.weight_bases; ++work.m) {
       Tile::template Run<TileForm::kKept>(work, kept);
@@ -69,14 +77,12 @@ HWY_NOINLINE HWY_ATTR void RunThroughSums(TileWork work) {
         output.AddToSums(work.m, kept + at, sums + at);
       });
     }
-    if (plan.alpha == nullptr) continue;
     for_each_block([&](const Output& output, int at) {
       output.AddActivationBase(work.n, sums + at, totals + at);
     });
   }
-  for_each_block([&](const Output& output, int at) {
-    output.FinishSums((plan.alpha == nullptr ? sums : totals) + at);
-  });
+  for_each_block(
+      [&](const Output& output, int at) { output.FinishSums(totals + at); });
 }
 
 template <class Tile, int kRows>
@@ -88,7 +94,8 @@ HWY_INLINE HWY_ATTR void RunTile(const TileWork& work) {
   if (plan.range_limit != nullptr) {
     Tile::template Run<TileForm::kBits>(work, nullptr);
   } else if (plan.alpha == nullptr && plan.odds == nullptr &&
-             work.rows.y != nullptr && work.channel + kChannels <= end) {
+             plan.post_steps == 0 && work.rows.output.y_bits == nullptr &&
+             work.channel + kChannels <= end) {
     Tile::template Run<TileForm::kFloats>(work, nullptr);
   } else {
     RunThroughSums<Tile, kRows>(work);

@@ -8,11 +8,13 @@
 #define KERNELS_SRC_BGEMM_EPILOGUE_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstdint>
 #include <cstring>
 
+#include "bgemm_post-inl.h"
 #include "bgemm_tile-inl.h"
 #include "kernels/bgemm.h"
 #include "simd_bits-inl.h"
@@ -62,14 +64,9 @@ class TileOutput {
   HWY_INLINE HWY_ATTR void Put(const ForEachRow& for_each_row,
                                uint32_t* HWY_RESTRICT kept) const {
     if constexpr (kForm == TileForm::kFloats) {
-      const float* HWY_RESTRICT mul = plan_.mul + channel_;
-      const float* HWY_RESTRICT add = plan_.add + channel_;
-      const int64_t* HWY_RESTRICT output_rows = rows_.output_rows + first_;
-      float* const block = rows_.y + rows_.y_channel + channel_;
-      const int64_t y_pitch = rows_.y_pitch;
       for_each_row(
           [&](int i, V32 h0, V32 h1, V32 h2, V32 h3) BQE_INLINE_LAMBDA {
-            float* HWY_RESTRICT y = Floats(i);
+            float* HWY_RESTRICT y = Floats(rows_.output.y, i);
             ForEachVector(h0, h1, h2, h3, [&](V32 h, int at) BQE_INLINE_LAMBDA {
               const auto dot = hn::ConvertTo(DF(), hn::BitCast(DI(), h));
               hn::StoreU(Affine(dot, at), DF(), y + at);
@@ -91,16 +88,30 @@ class TileOutput {
     }
   }
 
+  // Before a tile is counted: what its end will read comes closer meanwhile.
+  // Tiles take it in an order that the hardware does not foresee.
+  HWY_INLINE void PrefetchResidual() const {
+    if (rows_.output.residual == nullptr) return;
+    constexpr int64_t kLine = 64 / sizeof(float);
+    const int64_t channels = HWY_MIN(channels_, int64_t{kWidth});
+    for (int i = 0; i < kRows; ++i) {
+      const float* const residual = Floats(rows_.output.residual, i);
+      for (int64_t at = 0; at < channels; at += kLine) {
+        hwy::Prefetch(residual + at);
+      }
+    }
+  }
+
   // sums = sum_m alpha[m] * float(dot[m]), one m after the other.
   HWY_NOINLINE HWY_ATTR void AddToSums(int64_t m,
                                        const uint32_t* HWY_RESTRICT kept,
                                        float* HWY_RESTRICT sums) const {
-    const float* alpha = plan_.alpha;
-    if (alpha != nullptr) alpha += m * plan_.channel_pitch + channel_;
+    const float* alpha = plan_.alpha + m * plan_.channel_pitch + channel_;
     for (int i = 0; i < kRows; ++i) {
       for (int at = 0; at < kWidth; at += kLanes) {
-        auto term = hn::ConvertTo(DF(), Dot(m, hn::Load(D32(), kept), at));
-        if (alpha != nullptr) term = hn::Mul(hn::LoadU(DF(), alpha + at), term);
+        const auto dot = Dot(m, hn::Load(D32(), kept), at);
+        const auto term =
+            hn::Mul(hn::LoadU(DF(), alpha + at), hn::ConvertTo(DF(), dot));
         const auto sum = m == 0 ? term : hn::Add(hn::Load(DF(), sums), term);
         hn::Store(sum, DF(), sums);
         kept += kLanes;
@@ -122,22 +133,18 @@ class TileOutput {
     }
   }
 
+  // The way from there to the outputs: affine, steps and threshold.
   HWY_NOINLINE HWY_ATTR void FinishSums(const float* HWY_RESTRICT sums) const {
-    const BitsPlace place(*this);
-    for (int i = 0; i < kRows; ++i) {
-      uint64_t bits = 0;
-      for (int at = 0; at < kWidth; at += kLanes) {
-        const auto y = Affine(hn::Load(DF(), sums + i * kWidth + at), at);
-        if (rows_.y != nullptr) {
-          StoreFloats(Floats(i), at, y);
-        } else {
-          const auto threshold =
-              hn::LoadU(DF(), plan_.threshold + channel_ + at);
-          bits |= MaskBits(DF(), hn::Ge(y, threshold)) << at;
-        }
-      }
-      if (rows_.y == nullptr) place.Store(OutputRow(i), bits);
-    }
+    Finish([&](int at) BQE_INLINE_LAMBDA { return hn::Load(DF(), sums + at); });
+  }
+
+  // The same from the accumulators, if each output has one.
+  HWY_NOINLINE HWY_ATTR void FinishKept(
+      const uint32_t* HWY_RESTRICT kept) const {
+    Finish([&](int at) BQE_INLINE_LAMBDA {
+      const auto dot = Dot(0, hn::Load(D32(), kept + at), at % kWidth);
+      return hn::ConvertTo(DF(), dot);
+    });
   }
 
  private:
@@ -146,8 +153,8 @@ class TileOutput {
   using VF = hn::Vec<DF>;
   static constexpr int kLanes = int(HWY_LANES(uint32_t));
 
-  template <class Body>
-  static HWY_INLINE HWY_ATTR void ForEachVector(V32 h0, V32 h1, V32 h2, V32 h3,
+  template <class V, class Body>
+  static HWY_INLINE HWY_ATTR void ForEachVector(V h0, V h1, V h2, V h3,
                                                 const Body& body) {
     body(h0, 0);
     if constexpr (kVectors > 1) body(h1, kLanes);
@@ -159,7 +166,7 @@ class TileOutput {
   // two if a group of a convolution is no multiple of 64 channels.
   struct BitsPlace {
     HWY_INLINE explicit BitsPlace(const TileOutput& output)
-        : y_bits(output.rows_.y_bits), y_pitch(output.rows_.y_pitch) {
+        : y_bits(output.rows_.output.y_bits), pitch(output.rows_.bits_pitch) {
       const uint64_t first_bit =
           uint64_t(output.rows_.y_channel + output.channel_);
       const int64_t valid = HWY_MIN(output.channels_, int64_t{kWidth});
@@ -169,13 +176,13 @@ class TileOutput {
       mask = TailMask(valid);
     }
     HWY_INLINE void Store(int64_t row, uint64_t bits) const {
-      uint64_t* to = y_bits + row * y_pitch + word;
+      uint64_t* to = y_bits + row * pitch + word;
       bits &= mask;
       to[0] |= bits << shift;
       if (crosses) to[1] |= bits >> (kWordBits - shift);
     }
     uint64_t* y_bits;
-    int64_t y_pitch, word;
+    int64_t pitch, word;
     uint64_t shift, mask;
     bool crosses;
   };
@@ -189,6 +196,88 @@ class TileOutput {
       outside |= MaskBits(DI(), mask) << at;
     });
     return ~outside;
+  }
+
+  // load(at): the vector at this place of the block, [row][channel]. Two rows
+  // at a time. Of the plan and the rows nothing is read in the loop through
+  // `this`: stores might have changed it, as far as the compiler knows.
+  template <class Load>
+  HWY_INLINE HWY_ATTR void Finish(const Load& load) const {
+    constexpr bool kTwo = kRows > 1;
+    const BitsPlace place(*this);
+    const BinaryOutput output = rows_.output;
+    const PostStep* const steps = plan_.post;
+    const int num_steps = plan_.post_steps;
+    for (int i = 0; i < kRows; i += 2) {
+      const auto affine = [&](int row, int vector) BQE_INLINE_LAMBDA {
+        const int at = vector < kVectors ? vector * kLanes : 0;
+        return Affine(load((kTwo ? i + row : 0) * kWidth + at), at);
+      };
+      VF a0 = affine(0, 0), a1 = affine(0, 1);
+      VF a2 = affine(0, 2), a3 = affine(0, 3);
+      VF b0 = affine(1, 0), b1 = affine(1, 1);
+      VF b2 = affine(1, 2), b3 = affine(1, 3);
+      const auto for_each = [&](const auto& f) BQE_INLINE_LAMBDA {
+        a0 = f(a0, 0, 0);
+        if constexpr (kVectors > 1) a1 = f(a1, 0, kLanes);
+        if constexpr (kVectors > 2) a2 = f(a2, 0, 2 * kLanes);
+        if constexpr (kVectors > 3) a3 = f(a3, 0, 3 * kLanes);
+        if constexpr (kTwo) b0 = f(b0, 1, 0);
+        if constexpr (kTwo && kVectors > 1) b1 = f(b1, 1, kLanes);
+        if constexpr (kTwo && kVectors > 2) b2 = f(b2, 1, 2 * kLanes);
+        if constexpr (kTwo && kVectors > 3) b3 = f(b3, 1, 3 * kLanes);
+      };
+      alignas(64) float parts[2 * kWidth];
+      const float* residuals[2] = {};
+      if (output.residual != nullptr) {
+        residuals[0] = Residual(i, parts);
+        residuals[1] = kTwo ? Residual(i + 1, parts + kWidth) : nullptr;
+      }
+      for (int step = 0; step < num_steps; ++step) {
+        ApplyPost(steps[step], channel_, residuals, for_each);
+      }
+      PutRow(place, output, i, a0, a1, a2, a3);
+      if constexpr (kTwo) PutRow(place, output, i + 1, b0, b1, b2, b3);
+    }
+  }
+
+  HWY_INLINE HWY_ATTR void PutRow(const BitsPlace& place,
+                                  const BinaryOutput& output, int i, VF v0,
+                                  VF v1, VF v2, VF v3) const {
+    if (output.y_bits != nullptr) {
+      place.Store(OutputRow(i), ReachThreshold(v0, v1, v2, v3));
+    }
+    if (output.y == nullptr) return;
+    float* const y = Floats(output.y, i);
+    if (channels_ >= kWidth) {
+      ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+        hn::StoreU(v, DF(), y + at);
+      });
+    } else {
+      ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+        StoreFloats(y, at, v);
+      });
+    }
+  }
+
+  // Row `i` of the residual, in `part` if it ends before the block does.
+  HWY_INLINE const float* Residual(int i, float* part) const {
+    const float* const residual = Floats(rows_.output.residual, i);
+    if (channels_ >= kWidth) return residual;
+    std::memset(part, 0, kWidth * sizeof(float));
+    std::memcpy(part, residual, size_t(channels_) * sizeof(float));
+    return part;
+  }
+
+  HWY_INLINE HWY_ATTR uint64_t ReachThreshold(VF v0, VF v1, VF v2,
+                                              VF v3) const {
+    uint64_t bits = 0;
+    const float* threshold = plan_.threshold + channel_;
+    ForEachVector(v0, v1, v2, v3, [&](VF v, int at) BQE_INLINE_LAMBDA {
+      const auto mask = hn::Ge(v, hn::LoadU(DF(), threshold + at));
+      bits |= MaskBits(DF(), mask) << at;
+    });
+    return bits;
   }
 
   // The accumulator h, or 2 * h + odd.
@@ -210,9 +299,10 @@ class TileOutput {
     return rows_.output_rows[first_ + i];
   }
 
-  // Of the block, in row `i` of the tile.
-  HWY_INLINE float* Floats(int i) const {
-    return rows_.y + OutputRow(i) * rows_.y_pitch + rows_.y_channel + channel_;
+  // Of output.y or output.residual: those of the block, in row `i` of the tile.
+  template <class Float>
+  HWY_INLINE Float* Floats(Float* all, int i) const {
+    return all + OutputRow(i) * rows_.float_pitch + rows_.y_channel + channel_;
   }
 
   // `at`: of the block's channels, the first in the vector, which may be none

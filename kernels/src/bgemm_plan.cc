@@ -26,8 +26,9 @@ bool HasBases(const Epilogue& e) {
 
 // One accumulator decides about a bit.
 bool UsesRanges(const BgemmSpec& spec) {
-  return spec.bits_out && spec.epilogue.weight_bases == 1 &&
-         spec.epilogue.activation_bases == 1;
+  const Epilogue& e = spec.epilogue;
+  return spec.bits_out && !spec.floats_too && e.weight_bases == 1 &&
+         e.activation_bases == 1 && e.post_steps == 0;
 }
 
 // How a plan's weights are packed. The head of kernels/bgemm.h draws both
@@ -76,6 +77,7 @@ struct Arrays {
   float* beta = nullptr;
   float* mul = nullptr;
   float* add = nullptr;
+  float* post[kMaxPostSteps] = {};
   float* threshold = nullptr;
   int32_t* range_limit = nullptr;
 };
@@ -103,6 +105,11 @@ Arrays TakeArrays(const BgemmKernels& kernels, const BgemmSpec& spec,
   }
   arrays.mul = memory.Take<float>(pitch);
   arrays.add = memory.Take<float>(pitch);
+  for (int i = 0; i < e.post_steps; ++i) {
+    const PostStep& step = e.post[i];
+    if (step.value == nullptr) continue;
+    arrays.post[i] = memory.Take<float>(step.op == PostOp::kClip ? 2 : pitch);
+  }
   if (spec.bits_out) arrays.threshold = memory.Take<float>(pitch);
   return arrays;
 }
@@ -304,6 +311,22 @@ void FillConstants(const BgemmSpec& spec, int64_t pitch, float scale,
   }
 }
 
+void FillPost(const BgemmSpec& spec, const Arrays& arrays, BgemmPlan& plan) {
+  const Epilogue& e = spec.epilogue;
+  plan.post_steps = e.post_steps;
+  for (int i = 0; i < e.post_steps; ++i) {
+    const PostStep& step = e.post[i];
+    plan.post[i] = {.op = step.op, .value = arrays.post[i]};
+    if (step.op == PostOp::kClip) {
+      std::copy_n(step.value, 2, arrays.post[i]);
+    } else if (step.value != nullptr) {
+      for (int64_t o = 0; o < spec.channels; ++o) {
+        arrays.post[i][o] = step.value[(spec.first_channel + o) * step.stride];
+      }
+    }
+  }
+}
+
 // The range of each channel; its offset goes to `to`, of every class.
 void FillRanges(const BgemmSpec& spec, int64_t pitch, float scale, int32_t* to,
                 int32_t* limits) {
@@ -378,24 +401,28 @@ BgemmPlan MakeBgemmPlan(const BgemmKernels& kernels, const BgemmSpec& spec,
     FillConstants(spec, pitch, scale, arrays);
   }
 
-  return {.steps = steps,
-          .channels = spec.channels,
-          .channel_pitch = pitch,
-          .weight_bases = e.weight_bases,
-          .activation_bases = e.activation_bases,
-          .use_and = spec.format.weights == Encoding::kUnipolar,
-          .starts = arrays.starts,
-          .odds = odd ? arrays.odds : nullptr,
-          .weights = arrays.weights,
-          .weight_base_pitch = pitch * channel_words,
-          .channel_words = channel_words,
-          .looks_up = form.looks_up,
-          .alpha = arrays.alpha,
-          .beta = arrays.beta,
-          .mul = arrays.mul,
-          .add = arrays.add,
-          .threshold = arrays.threshold,
-          .range_limit = arrays.range_limit};
+  BgemmPlan plan = {.steps = steps,
+                    .channels = spec.channels,
+                    .channel_pitch = pitch,
+                    .weight_bases = e.weight_bases,
+                    .activation_bases = e.activation_bases,
+                    .use_and = spec.format.weights == Encoding::kUnipolar,
+                    .starts = arrays.starts,
+                    .odds = odd ? arrays.odds : nullptr,
+                    .weights = arrays.weights,
+                    .weight_base_pitch = pitch * channel_words,
+                    .channel_words = channel_words,
+                    .looks_up = form.looks_up,
+                    .alpha = arrays.alpha,
+                    .beta = arrays.beta,
+                    .mul = arrays.mul,
+                    .add = arrays.add,
+                    .post_steps = 0,
+                    .post = {},
+                    .threshold = arrays.threshold,
+                    .range_limit = arrays.range_limit};
+  FillPost(spec, arrays, plan);
+  return plan;
 }
 
 uint64_t BgemmScratchBytes(const BgemmPlan& plan, int64_t rows) {

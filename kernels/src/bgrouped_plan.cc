@@ -304,7 +304,8 @@ bool UsesBgrouped(const BconvSpec& spec) {
   const int64_t out = shape.out_channels / shape.groups;
   return shape.groups > 1 && in <= kWordBits && out <= kWordBits &&
          shape.window.kernel_h * shape.window.kernel_w * in <= kMaxSteps &&
-         e.weight_bases == 1 && e.activation_bases == 1 &&
+         e.weight_bases == 1 && e.activation_bases == 1 && e.post_steps == 0 &&
+         !spec.floats_too &&
          (spec.bits_out || (e.alpha == nullptr && e.beta == nullptr));
 }
 

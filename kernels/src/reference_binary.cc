@@ -97,7 +97,8 @@ float SumInOrder(int64_t count, const Term& term) {
   return sum;
 }
 
-// The value of channel `o`; dot(m, n) is a dot product, rounded to float.
+// The value of channel `o` before the steps of `post`; dot(m, n) is a dot
+// product, rounded to float.
 template <typename DotOfBases>
 float Finish(const Epilogue& e, int64_t o, int64_t out_channels,
              const DotOfBases& dot) {
@@ -116,37 +117,65 @@ float Finish(const Epilogue& e, int64_t o, int64_t out_channels,
   return y;
 }
 
+float ApplyPost(const PostStep& step, int64_t o, float x, float residual) {
+  switch (step.op) {
+    case PostOp::kRelu:
+      return x < 0 ? 0.0f : x;
+    case PostOp::kPRelu:
+      return x < 0 ? step.value[o * step.stride] * x : x;
+    case PostOp::kClip:
+      if (x < step.value[0]) x = step.value[0];
+      return x > step.value[1] ? step.value[1] : x;
+    case PostOp::kAdd:
+      return x + step.value[o * step.stride];
+    case PostOp::kMul:
+      return x * step.value[o * step.stride];
+    case PostOp::kResidual:
+      return x + residual;
+  }
+  return x;
+}
+
 bool ReachesThreshold(const Epilogue& e, int64_t o, float y) {
   const float threshold =
       e.threshold == nullptr ? 0.0f : e.threshold[o * e.threshold_stride];
   return y >= threshold;
 }
 
-// Writes one output row: value(o) for every channel, as floats or bits.
+float ApplyAllPost(const Epilogue& e, int64_t o, float y, float residual) {
+  for (int i = 0; i < e.post_steps; ++i) {
+    y = ApplyPost(e.post[i], o, y, residual);
+  }
+  return y;
+}
+
+// Writes one output row: value(o), with the steps of `post` behind it, for
+// every channel, as floats, bits or both.
 template <typename Value>
 void WriteRow(const Epilogue& epilogue, const BinaryOutput& output, int64_t row,
               int64_t out_channels, const Value& value) {
-  if (output.y != nullptr) {
-    for (int64_t o = 0; o < out_channels; ++o) {
-      output.y[row * out_channels + o] = value(o);
-    }
-    return;
-  }
   const int64_t words = WordsFor(out_channels);
-  uint64_t* y = output.y_bits + row * words;
-  std::fill(y, y + words, 0);
+  uint64_t* bits =
+      output.y_bits == nullptr ? nullptr : output.y_bits + row * words;
+  if (bits != nullptr) std::fill(bits, bits + words, 0);
   for (int64_t o = 0; o < out_channels; ++o) {
-    if (ReachesThreshold(epilogue, o, value(o))) SetBit(y, o);
+    const int64_t at = row * out_channels + o;
+    const float residual = output.residual == nullptr ? 0 : output.residual[at];
+    const float y = ApplyAllPost(epilogue, o, value(o), residual);
+    if (output.y != nullptr) output.y[at] = y;
+    if (bits != nullptr && ReachesThreshold(epilogue, o, y)) SetBit(bits, o);
   }
 }
 
 }  // namespace
 
 float ApplyEpilogue(const Epilogue& epilogue, const int32_t* acc,
-                    int64_t out_channel, int64_t out_channels) {
-  return Finish(epilogue, out_channel, out_channels, [&](int64_t m, int64_t n) {
-    return float(acc[n * epilogue.weight_bases + m]);
-  });
+                    int64_t out_channel, int64_t out_channels, float residual) {
+  const float y =
+      Finish(epilogue, out_channel, out_channels, [&](int64_t m, int64_t n) {
+        return float(acc[n * epilogue.weight_bases + m]);
+      });
+  return ApplyAllPost(epilogue, out_channel, y, residual);
 }
 
 void BinaryGemm(int64_t rows, int64_t k, int64_t out,

@@ -17,6 +17,7 @@ namespace bqengine {
 namespace {
 
 using testing::GraphMaker;
+using Bytes = std::vector<uint8_t>;
 using Ints = std::vector<int64_t>;
 
 constexpr int64_t kBatchSize = 7;
@@ -45,8 +46,8 @@ struct Case {
   Tolerance tolerance;
 };
 
-std::vector<uint8_t> RandomInput(GraphMaker& maker, const TensorInfo& info) {
-  std::vector<uint8_t> bytes(static_cast<size_t>(*ByteCount(info, kBatchSize)));
+Bytes RandomInput(GraphMaker& maker, const TensorInfo& info) {
+  Bytes bytes(static_cast<size_t>(*ByteCount(info, kBatchSize)));
   if (info.type == DataType::kFloat32) {
     const auto values = maker.Floats(bytes.size() / sizeof(float), -1, 1);
     std::memcpy(bytes.data(), values.data(), bytes.size());
@@ -61,10 +62,10 @@ std::vector<uint8_t> RandomInput(GraphMaker& maker, const TensorInfo& info) {
   return bytes;
 }
 
-// The first `batch` items' output.
-std::vector<uint8_t> RunCase(const Model& model, const std::string& backend,
-                             int threads, int64_t batch,
-                             const std::vector<std::vector<uint8_t>>& inputs) {
+// The first `batch` items of all outputs.
+std::vector<Bytes> RunCase(const Model& model, const std::string& backend,
+                           int threads, int64_t batch,
+                           const std::vector<Bytes>& inputs) {
   auto session = Session::Create(model, {.threads = threads,
                                          .max_batch = batch,
                                          .backend = backend,
@@ -76,21 +77,27 @@ std::vector<uint8_t> RunCase(const Model& model, const std::string& backend,
     views.push_back(
         {input.data(), input.size() / kBatchSize * static_cast<size_t>(batch)});
   }
-  const auto bytes = static_cast<size_t>(*ByteCount(model.output(0), batch));
-  std::vector<uint8_t> memory(bytes + 2 * kCanaryBytes, kCanary);
-  const OutputView output = {memory.data() + kCanaryBytes, bytes};
-  const Status status = session->Run(batch, views, {&output, 1});
-  EXPECT_TRUE(status.ok()) << status.message();
-  for (size_t i = 0; i < kCanaryBytes; ++i) {
-    EXPECT_EQ(memory[i], kCanary) << "wrote before the output";
-    EXPECT_EQ(memory[memory.size() - 1 - i], kCanary)
-        << "wrote behind the output";
+  std::vector<Bytes> memories;
+  std::vector<OutputView> outputs;
+  for (size_t i = 0; i < model.num_outputs(); ++i) {
+    const auto bytes = static_cast<size_t>(*ByteCount(model.output(i), batch));
+    memories.emplace_back(bytes + 2 * kCanaryBytes, kCanary);
+    outputs.push_back({memories.back().data() + kCanaryBytes, bytes});
   }
-  return {memory.begin() + kCanaryBytes, memory.end() - kCanaryBytes};
+  const Status status = session->Run(batch, views, outputs);
+  EXPECT_TRUE(status.ok()) << status.message();
+  for (Bytes& memory : memories) {
+    for (size_t i = 0; i < kCanaryBytes; ++i) {
+      EXPECT_EQ(memory[i], kCanary) << "wrote before the output";
+      EXPECT_EQ(memory[memory.size() - 1 - i], kCanary)
+          << "wrote behind the output";
+    }
+    memory = {memory.begin() + kCanaryBytes, memory.end() - kCanaryBytes};
+  }
+  return memories;
 }
 
-void ExpectClose(const std::vector<uint8_t>& actual,
-                 const std::vector<uint8_t>& expected,
+void ExpectClose(const Bytes& actual, const Bytes& expected,
                  const Tolerance& tolerance) {
   ASSERT_EQ(actual.size(), expected.size());
   if (tolerance.magnitude == 0) {
@@ -111,7 +118,7 @@ int Check(GraphMaker& maker, const Case& test) {
   auto model = Model::FromGraph(test.graph);
   EXPECT_TRUE(model.ok()) << model.status().message();
   if (!model.ok()) return 0;
-  std::vector<std::vector<uint8_t>> inputs;
+  std::vector<Bytes> inputs;
   for (size_t i = 0; i < model->num_inputs(); ++i) {
     inputs.push_back(RandomInput(maker, model->input(i)));
   }
@@ -121,13 +128,17 @@ int Check(GraphMaker& maker, const Case& test) {
     if (backend.score == 0) continue;
     SCOPED_TRACE(backend.name);
     const auto all = RunCase(*model, backend.name, 1, kBatchSize, inputs);
-    ExpectClose(all, expected, test.tolerance);
+    for (size_t i = 0; i < all.size(); ++i) {
+      ExpectClose(all[i], expected[i], test.tolerance);
+    }
     // Threads and batch never change a bit, not even of floats.
     const auto two = RunCase(*model, backend.name, 2, kBatchSize, inputs);
     EXPECT_TRUE(two == all) << "2 threads differ from 1";
     const auto one = RunCase(*model, backend.name, 2, 1, inputs);
-    EXPECT_TRUE(std::equal(one.begin(), one.end(), all.begin()))
-        << "batch 1 differs from batch 7";
+    for (size_t i = 0; i < one.size(); ++i) {
+      EXPECT_TRUE(std::equal(one[i].begin(), one[i].end(), all[i].begin()))
+          << "batch 1 differs from batch 7";
+    }
     ++ran;
   }
   return ran;
@@ -226,6 +237,44 @@ std::string PickOutput(GraphMaker& maker) {
   return kTypes[maker.Int(0, 2)];
 }
 
+// Gives the last node, a binary product, steps behind its affine: any, in any
+// order, with a residual among them or not; and a second output.
+void AddPost(GraphMaker& maker, Graph& graph) {
+  Node& node = graph.nodes.back();
+  const TensorInfo output = InferShapes(graph)->at(node.outputs[0]);
+  const int64_t out = output.shape.back();
+  const int64_t steps = maker.Int(1, 8);
+  const int64_t residual = maker.Int(0, 2 * steps);
+  std::string post;
+  for (int64_t i = 0; i < steps; ++i) {
+    constexpr const char* kSteps[] = {"Relu", "PRelu", "Clip", "Add", "Mul"};
+    const std::string step =
+        i == residual ? "Residual" : kSteps[maker.Int(0, 4)];
+    post += (i == 0 ? "" : ",") + step;
+    const std::string role = "post" + std::to_string(i);
+    if (step == "Clip") {
+      graph.constants[role] =
+          Constant::Floats({2}, {maker.Uniform(-20, 0), maker.Uniform(-2, 20)});
+    } else if (step != "Relu" && step != "Residual") {
+      graph.constants[role] =
+          maker.RandomFloats({maker.Int(0, 3) == 0 ? 1 : out}, -2, 2);
+    } else {
+      continue;
+    }
+    node.constants[role] = role;
+  }
+  node.attributes["post"] = post;
+  if (residual < steps) {
+    graph.inputs.push_back(
+        {.name = "r", .info = {DataType::kFloat32, output.shape}});
+    node.inputs.push_back("r");
+  }
+  if (output.type != DataType::kFloat32 && maker.Int(0, 1) == 0) {
+    node.outputs = {"floats", "y"};
+    graph.outputs = {{.name = "y"}, {.name = "floats"}};
+  }
+}
+
 Case BinaryGemm(GraphMaker& maker, int64_t k, int64_t out) {
   const DataType type = PickBits(maker);
   const int64_t bases = maker.Int(0, 3) == 0 ? maker.Int(2, 3) : 1;
@@ -293,6 +342,44 @@ Case BinaryConv(GraphMaker& maker) {
 }
 
 TEST(Conformance, BinaryConv) { CheckSeeds(3000, 400, BinaryConv); }
+
+TEST(Conformance, BinaryConvWithPost) {
+  CheckSeeds(3400, 250, [](GraphMaker& maker) {
+    Case test = BinaryConv(maker);
+    AddPost(maker, test.graph);
+    return test;
+  });
+}
+
+// Large enough that two threads share it, by pixels and by channels.
+TEST(Conformance, BinaryConvWithPostInManyTasks) {
+  CheckSeeds(3700, 4, [](GraphMaker& maker) {
+    const int64_t size = maker.Int(5, 14);
+    Graph graph =
+        StartBits(maker, DataType::kBipolar, {kBatch, size, size, 128}, 1);
+    GraphMaker::Add(
+        graph, "BinaryConv", "y", {"x0"},
+        {{"kernel_shape", Ints{3, 3}},
+         {"pads", Ints{1, 1, 1, 1}},
+         {"output_type", PickOutput(maker)}},
+        {{"weight",
+          maker.RandomBits(DataType::kBipolar,
+                           {1, Pick(maker, kChannels) + 100, 3, 3, 128})}});
+    AddPost(maker, graph);
+    return Case{graph, {}};
+  });
+}
+
+TEST(Conformance, BinaryGemmWithPostAtEveryWidth) {
+  for (int64_t out = 1; out <= 193; ++out) {
+    CheckSeeds(2500 + static_cast<uint32_t>(out), 1, [&](GraphMaker& maker) {
+      Case test = BinaryGemm(maker, maker.Int(1, 700), out);
+      AddPost(maker, test.graph);
+      return test;
+    });
+    if (HasFailure()) return;
+  }
+}
 
 // Every size of image under a padded 3x3 window, every way of padding.
 TEST(Conformance, BinaryConvAtEverySize) {

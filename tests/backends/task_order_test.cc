@@ -139,7 +139,7 @@ TEST(TaskOrder, NeverChangesABit) {
     const auto checked = CheckGraph(graph);
     ASSERT_TRUE(checked.ok()) << checked.status().message();
     const TensorInfo& output = checked->tensors.at("y");
-    const BackendNode node(checked->nodes[0], output);
+    const BackendNode node(checked->nodes[0], checked->tensors);
     const auto input = RandomInput(maker, graph.inputs[0].info, kBatchSize);
     for (uint64_t b = 0; b < plugin.num_backends; ++b) {
       const bqe_backend* backend = plugin.backends[b];

@@ -78,6 +78,20 @@ TEST(RoundTrip, GivesTheBytesOfEarlierVersions) {
             ReadBytes(BQE_TEST_DATA "/format/sample.json"));
 }
 
+TEST(RoundTrip, KeepsStepsAndTwoOutputs) {
+  ScratchFolder folder;
+  Graph graph = SampleGraph();
+  Node& product = graph.nodes.at(4);
+  ASSERT_EQ(product.op, "BinaryGemm");
+  product.attributes["post"] = std::string("Clip,Relu,Mul");
+  product.attributes["output_type"] = std::string("bipolar");
+  product.constants["post0"] = "limits";
+  product.constants["post2"] = product.constants.at("mul");
+  product.outputs.push_back("packed");
+  graph.constants["limits"] = Constant::Floats({2}, {-kInf, 6.5f});
+  ExpectSameGraph(graph, WriteAndRead(graph, folder.File("model.json")));
+}
+
 TEST(RoundTrip, KeepsAnArchitectureWithoutWeights) {
   ScratchFolder folder;
   Graph graph = SampleGraph();

@@ -83,6 +83,11 @@ Value ExpectedOp(const OpSchema& op) {
   }
   Value properties = Value::MakeObject();
   properties.Add("inputs", std::move(inputs));
+  if (op.infer_second == nullptr) {
+    Value outputs = Value::MakeObject();
+    outputs.Add("maxItems", int64_t{1});
+    properties.Add("outputs", std::move(outputs));
+  }
   properties.Add("constants", Closed(std::move(roles), required_roles));
   properties.Add("attributes",
                  Closed(std::move(attributes), required_attributes));

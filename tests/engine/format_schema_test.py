@@ -45,6 +45,9 @@ GOOD = {
     "a float as an integer": set_at("/nodes/5/attributes/min", -6),
     "another op": set_at("/nodes/5", {
         "name": "relu", "op": "Relu", "inputs": ["a"], "outputs": ["b"]}),
+    "steps behind the affine": set_at("/nodes/4/attributes", {
+        "post": "PRelu,Relu"}),
+    "floats and bits": set_at("/nodes/4/outputs", ["a", "b"]),
 }
 
 BROKEN = {
@@ -83,6 +86,9 @@ BROKEN = {
     "no op": drop("/nodes/0/op"),
     "key of a node": set_at("/nodes/0/comment", "x"),
     "no outputs": set_at("/nodes/0/outputs", []),
+    "two outputs": set_at("/nodes/0/outputs", ["a", "b"]),
+    "three outputs": set_at("/nodes/4/outputs", ["a", "b", "c"]),
+    "step nine": set_at("/nodes/4/constants/post8", "fc2.mul"),
     "inputs": set_at("/nodes/0/inputs", ["a", "b"]),
     "attribute": set_at("/nodes/1/attributes/stride", [1, 1]),
     "attribute's type": set_at("/nodes/1/attributes/strides", 1),

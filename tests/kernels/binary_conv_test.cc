@@ -43,6 +43,7 @@ void RandomizeFormat(Random& random, BconvSpec& spec) {
       .weights = OneIn(random, 2) ? Encoding::kBipolar : Encoding::kUnipolar,
       .pad_value = int(Uniform(random, bipolar ? -1 : 0, 1))};
   spec.bits_out = OneIn(random, 2);
+  spec.floats_too = spec.bits_out && OneIn(random, 3);
 }
 
 // A square kernel of stride 1 over a square image.

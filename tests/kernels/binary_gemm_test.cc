@@ -34,6 +34,7 @@ void CheckProduct(Target target, int64_t rows, int64_t k, int64_t out,
   BconvSpec spec = Product(rows, k, out);
   spec.format = RandomFormat(random);
   spec.bits_out = OneIn(random, 2);
+  spec.floats_too = spec.bits_out && OneIn(random, 3);
   const auto epilogue = RandomEpilogue::Make(random, out, std::sqrt(float(k)));
   spec.epilogue = epilogue->epilogue;
   CheckConvolution(target, spec, random);

@@ -127,6 +127,7 @@ void CheckWithRandomEpilogue(Target target, BconvSpec& spec, Random& random) {
       RandomEpilogue::Make(random, spec.shape.out_channels, std::sqrt(k));
   spec.epilogue = epilogue->epilogue;
   spec.epilogue.weight_bases = spec.epilogue.activation_bases = 1;
+  spec.epilogue.post_steps = 0;
   if (!spec.bits_out) spec.epilogue.alpha = spec.epilogue.beta = nullptr;
   Check(target, spec, random);
 }
@@ -252,6 +253,12 @@ TEST(BinaryGrouped, LeavesTheRest) {
   EXPECT_FALSE(UsesBgrouped(spec));
   spec.bits_out = true;
   EXPECT_TRUE(UsesBgrouped(spec));
+  spec.floats_too = true;
+  EXPECT_FALSE(UsesBgrouped(spec));
+  spec.floats_too = false;
+  spec.epilogue.post_steps = 1;
+  EXPECT_FALSE(UsesBgrouped(spec));
+  spec.epilogue.post_steps = 0;
   spec.epilogue.weight_bases = 2;
   EXPECT_FALSE(UsesBgrouped(spec));
   EXPECT_FALSE(UsesBgrouped(Square(16, 8, 1, 1, 16)));  // 256 terms

@@ -56,6 +56,7 @@ inline float RandomConstant(Random& random, bool special) {
 struct RandomEpilogue {
   Epilogue epilogue;
   std::vector<float> alpha, beta, mul, add, threshold;
+  std::vector<float> post[kMaxPostSteps];
 
   // `spread`: a typical accumulator.
   static std::unique_ptr<RandomEpilogue> Make(Random& random, int64_t out,
@@ -87,10 +88,28 @@ struct RandomEpilogue {
       p.threshold =
           Fill(random, e->threshold, p.threshold_stride == 0 ? 1 : out, spread);
     }
+    if (OneIn(random, 2)) AddPost(random, out, spread, *e);
     return e;
   }
 
  private:
+  static void AddPost(Random& random, int64_t out, float spread,
+                      RandomEpilogue& e) {
+    Epilogue& p = e.epilogue;
+    p.post_steps = int(Uniform(random, 1, kMaxPostSteps));
+    for (int i = 0; i < p.post_steps; ++i) {
+      PostStep& step = p.post[i];
+      step.op = PostOp(Uniform(random, 0, int64_t(PostOp::kResidual)));
+      if (step.op == PostOp::kRelu || step.op == PostOp::kResidual) continue;
+      const bool clips = step.op == PostOp::kClip;
+      const bool adds = step.op == PostOp::kAdd;
+      step.stride = Uniform(random, 0, 1);
+      const int64_t count = clips ? 2 : step.stride == 1 ? out : 1;
+      step.value =
+          Fill(random, e.post[i], count, clips || adds ? spread : 1.0f);
+    }
+  }
+
   static const float* Fill(Random& random, std::vector<float>& values,
                            int64_t count, float scale) {
     values.resize(size_t(count));
@@ -114,10 +133,13 @@ inline std::string Describe(const BconvSpec& spec) {
                                                          : " unipolar")
        << (spec.format.weights == Encoding::kBipolar ? " x bipolar"
                                                      : " x unipolar")
-       << (spec.bits_out ? " to bits" : " to float") << " M " << e.weight_bases
-       << " N " << e.activation_bases << (e.alpha ? " alpha" : "")
-       << (e.beta ? " beta" : "") << (e.mul ? " mul" : "")
-       << (e.add ? " add" : "") << (e.threshold ? " threshold" : "");
+       << (spec.bits_out ? " to bits" : "")
+       << (spec.bits_out && !spec.floats_too ? "" : " to float") << " M "
+       << e.weight_bases << " N " << e.activation_bases
+       << (e.alpha ? " alpha" : "") << (e.beta ? " beta" : "")
+       << (e.mul ? " mul" : "") << (e.add ? " add" : "")
+       << (e.threshold ? " threshold" : "") << " post";
+  for (int i = 0; i < e.post_steps; ++i) text << " " << int(e.post[i].op);
   return text.str();
 }
 
@@ -163,11 +185,9 @@ inline void CheckConvolution(Target target, const BconvSpec& spec,
   const int64_t out = shape.out_channels;
 
   std::vector<std::vector<uint64_t>> x;
-  std::vector<const uint64_t*> inputs;
   for (int64_t n = 0; n < spec.epilogue.activation_bases; ++n) {
     x.push_back(
         RandomRows(random, w.batch * w.in_h * w.in_w, shape.in_channels));
-    inputs.push_back(x.back().data());
   }
   std::vector<uint64_t> weight = RandomRows(
       random, spec.epilogue.weight_bases * out * w.kernel_h * w.kernel_w,
@@ -182,14 +202,27 @@ inline void CheckConvolution(Target target, const BconvSpec& spec,
     }
     std::fill(weight.begin(), weight.end(), 0);
   }
+  std::vector<std::unique_ptr<BeforeForbidden<uint64_t>>> images;
+  std::vector<const uint64_t*> inputs;
+  for (const std::vector<uint64_t>& rows : x) {
+    images.push_back(std::make_unique<BeforeForbidden<uint64_t>>(rows));
+    inputs.push_back(images.back()->data());
+  }
 
-  std::vector<float> want(size_t(spec.bits_out ? 0 : pixels * out));
+  const bool floats_out = !spec.bits_out || spec.floats_too;
+  std::vector<float> want(size_t(floats_out ? pixels * out : 0));
   std::vector<uint64_t> want_bits(
       size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
+  std::vector<float> residual_values(static_cast<size_t>(pixels * out));
+  for (float& value : residual_values) {
+    value = 9.0f * RandomConstant(random, true);
+  }
+  const BeforeForbidden<float> residual(residual_values);
   reference::BinaryConv(shape, spec.format, inputs.data(), weight.data(),
                         spec.epilogue,
-                        {.y = spec.bits_out ? nullptr : want.data(),
-                         .y_bits = spec.bits_out ? want_bits.data() : nullptr});
+                        {.y = floats_out ? want.data() : nullptr,
+                         .y_bits = spec.bits_out ? want_bits.data() : nullptr,
+                         .residual = residual.data()});
 
   const BgemmKernels* kernels = GetBgemmKernels(target);
   ASSERT_NE(kernels, nullptr);
@@ -201,8 +234,10 @@ inline void CheckConvolution(Target target, const BconvSpec& spec,
   for (const BconvPart& part : RandomParts(random, shape)) {
     Guarded<std::byte> scratch(int64_t(BconvScratchBytes(plan, part.pixels)));
     RunBconv(*kernels, plan, part, inputs.data(),
-             spec.bits_out ? nullptr : y.data(),
-             spec.bits_out ? y_bits.data() : nullptr, scratch.data());
+             {.y = floats_out ? y.data() : nullptr,
+              .y_bits = spec.bits_out ? y_bits.data() : nullptr,
+              .residual = residual.data()},
+             scratch.data());
     ASSERT_TRUE(scratch.GuardsIntact());
   }
   EXPECT_TRUE(memory.GuardsIntact());

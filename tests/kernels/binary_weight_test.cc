@@ -24,6 +24,7 @@ std::unique_ptr<RandomEpilogue> RandomWeightEpilogue(Random& random,
   e->epilogue.activation_bases = 1;
   e->epilogue.beta = nullptr;
   e->epilogue.threshold = nullptr;
+  e->epilogue.post_steps = 0;
   return e;
 }
 

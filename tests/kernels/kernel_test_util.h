@@ -4,11 +4,14 @@
 #define TESTS_KERNELS_KERNEL_TEST_UTIL_H_
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -84,6 +87,35 @@ class Guarded {
   size_t Bytes() const { return count_ * sizeof(T); }
   size_t count_;
   std::unique_ptr<uint8_t[], Free> memory_;
+};
+
+// An array that ends where memory begins that nobody may touch, so that a
+// kernel that reads too much does not live to tell.
+template <typename T>
+class BeforeForbidden {
+ public:
+  explicit BeforeForbidden(const std::vector<T>& values) {
+    const size_t page = size_t(sysconf(_SC_PAGESIZE));
+    const size_t bytes = values.size() * sizeof(T);
+    const size_t readable = (bytes + page - 1) / page * page;
+    mapped_ = readable + page;
+    memory_ =
+        static_cast<uint8_t*>(mmap(nullptr, mapped_, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    if (memory_ == MAP_FAILED) throw std::bad_alloc();
+    if (mprotect(memory_ + readable, page, PROT_NONE) != 0) std::abort();
+    data_ = reinterpret_cast<T*>(memory_ + readable - bytes);
+    std::copy(values.begin(), values.end(), data_);
+  }
+  BeforeForbidden(const BeforeForbidden&) = delete;
+  BeforeForbidden& operator=(const BeforeForbidden&) = delete;
+  ~BeforeForbidden() { munmap(memory_, mapped_); }
+  const T* data() const { return data_; }
+
+ private:
+  uint8_t* memory_;
+  size_t mapped_;
+  T* data_;
 };
 
 // Every bit the same; a NaN only has to be a NaN.

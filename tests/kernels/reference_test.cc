@@ -184,6 +184,36 @@ TEST(ReferenceEpilogue, MultiplicationRoundsBeforeAddition) {
   EXPECT_NE(std::fma(16777215.0f, mul, add), 0.0f);
 }
 
+TEST(ReferenceEpilogue, StepsByHand) {
+  const float slope[] = {0.5f, -2.0f}, limits[] = {-4.0f, 5.0f};
+  const float add = -10.0f, mul = 3.0f;
+  const auto apply = [](int32_t acc, const PostStep& step) {
+    Epilogue epilogue;
+    epilogue.post_steps = 1;
+    epilogue.post[0] = step;
+    return reference::ApplyEpilogue(epilogue, &acc, 1, 2, 100.0f);
+  };
+  EXPECT_EQ(apply(-3, {PostOp::kRelu}), 0.0f);
+  EXPECT_EQ(apply(3, {PostOp::kRelu}), 3.0f);
+  EXPECT_EQ(apply(-3, {PostOp::kPRelu, slope, 1}), 6.0f);
+  EXPECT_EQ(apply(-3, {PostOp::kPRelu, slope, 0}), -1.5f);
+  EXPECT_EQ(apply(3, {PostOp::kPRelu, slope, 1}), 3.0f);
+  EXPECT_EQ(apply(-6, {PostOp::kClip, limits}), -4.0f);
+  EXPECT_EQ(apply(6, {PostOp::kClip, limits}), 5.0f);
+  EXPECT_EQ(apply(2, {PostOp::kClip, limits}), 2.0f);
+  EXPECT_EQ(apply(3, {PostOp::kAdd, &add}), -7.0f);
+  EXPECT_EQ(apply(3, {PostOp::kMul, &mul}), 9.0f);
+  EXPECT_EQ(apply(3, {PostOp::kResidual}), 103.0f);
+  // In their order.
+  const int32_t acc = 3;
+  Epilogue epilogue;
+  epilogue.post_steps = 3;
+  epilogue.post[0] = {PostOp::kAdd, &add};
+  epilogue.post[1] = {PostOp::kMul, &mul};
+  epilogue.post[2] = {PostOp::kResidual};
+  EXPECT_EQ(reference::ApplyEpilogue(epilogue, &acc, 0, 1, 0.5f), -20.5f);
+}
+
 TEST(ReferenceBinaryConv, BasesAgreeWithSeparateConvolutions) {
   const uint32_t seed = 7;
   std::mt19937 random(seed);

@@ -167,7 +167,10 @@ typedef struct bqe_constant {
 
 /* One operation. The host has checked it against the op's definition: the
  * attributes are complete (defaults filled in), types and shapes agree, and the
- * constants an op requires are there. Ops, attributes and roles are defined in
+ * constants an op requires are there. Attributes that ops got after the first
+ * release of this interface, which engine/README.md marks as "later", are there
+ * only where they are not the default, so that older backends still know the
+ * nodes that have no need of them. Ops, attributes and roles are defined in
  * engine/README.md of bqengine, "Ops", which installs as share/bqengine/OPS.md.
  *
  * Everything a node points to, constants' data excepted, is valid only during

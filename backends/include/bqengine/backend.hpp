@@ -145,7 +145,9 @@ class NodeView {
         std::span<const std::string_view>(roles.begin(), roles.size()));
   }
 
-  // Attributes. The host fills in defaults, so a missing one is an error.
+  // Attributes. The host fills in defaults, so a missing one is an error; those
+  // that are younger than the interface are there only where they are not the
+  // default (backend.h), which is `otherwise`.
   int64_t Int(std::string_view name) const {
     return Find(name, BQE_ATTRIBUTE_INT).ints[0];
   }
@@ -154,6 +156,13 @@ class NodeView {
   }
   std::string_view String(std::string_view name) const {
     return Find(name, BQE_ATTRIBUTE_STRING).string;
+  }
+  std::string_view String(std::string_view name,
+                          std::string_view otherwise) const {
+    for (uint32_t i = 0; i < node_->num_attributes; ++i) {
+      if (name == node_->attributes[i]->name) return String(name);
+    }
+    return otherwise;
   }
   std::span<const int64_t> Ints(std::string_view name) const {
     const bqe_attribute& attribute = Find(name, BQE_ATTRIBUTE_INTS);

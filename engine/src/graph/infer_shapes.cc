@@ -208,13 +208,16 @@ class Checker {
     auto context = NodeContext::Make(graph_, index, std::move(inputs));
     if (!context.ok()) return context.status();
     auto output = context->schema().infer(*context);
-    if (!output.ok()) return output.status();
-    if (Status s =
-            CheckShape(NodePath(graph_, index, "/outputs/0"), *output, true);
-        !s.ok()) {
-      return s;
+    for (size_t k = 0; k < node.outputs.size(); ++k) {
+      if (k == 1) output = context->schema().infer_second(*context, *output);
+      if (!output.ok()) return output.status();
+      const std::string sub = "/outputs/" + std::to_string(k);
+      if (Status s = CheckShape(NodePath(graph_, index, sub), *output, true);
+          !s.ok()) {
+        return s;
+      }
+      result_.tensors[node.outputs[k]] = *output;
     }
-    result_.tensors[node.outputs[0]] = *std::move(output);
     result_.order.push_back(index);
     result_.nodes.push_back(*std::move(context));
     return Status();

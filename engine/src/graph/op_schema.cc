@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "graph/shape_rules.h"
+#include "post_steps.h"
 
 namespace bqengine {
 namespace {
@@ -29,11 +30,15 @@ std::vector<OpSchema> MakeSchemas() {
   const std::vector<AttributeSpec> ceil_mode = {{"ceil_mode", int64_t{0}}};
   const std::vector<AttributeSpec> max_pool =
       Join(Join(window, dilations), ceil_mode);
-  const std::vector<AttributeSpec> output_type = {
-      {"output_type", std::string("float32")}};
-  const std::vector<ConstantSpec> binary_product = {
+  const std::vector<AttributeSpec> binary_output = {
+      {"output_type", std::string("float32")},
+      {"post", std::string(), /*required=*/false, /*later=*/true}};
+  std::vector<ConstantSpec> binary_product = {
       {"weight", true}, {"alpha", false}, {"beta", false},
       {"mul", false},   {"add", false},   {"threshold", false}};
+  for (const char* role : backends::kPostRoles) {
+    binary_product.push_back({role, false});
+  }
   const std::vector<ConstantSpec> binary_weight = {
       {"weight", true}, {"alpha", false}, {"mul", false}, {"add", false}};
   const std::vector<ConstantSpec> float_product = {{"weight", true},
@@ -61,9 +66,10 @@ std::vector<OpSchema> MakeSchemas() {
        {{"threshold", false}},
        InferBinarize},
       {"BinaryConv", 1, -1,
-       Join(Join(conv, {{"pad_value", int64_t{0}}}), output_type),
-       binary_product, InferBinaryConv},
-      {"BinaryGemm", 1, -1, output_type, binary_product, InferBinaryGemm},
+       Join(Join(conv, {{"pad_value", int64_t{0}}}), binary_output),
+       binary_product, InferBinaryConv, InferSecondOfBinaryProduct},
+      {"BinaryGemm", 1, -1, binary_output, binary_product, InferBinaryGemm,
+       InferSecondOfBinaryProduct},
       {"BinaryMaxPool", 1, 1, max_pool, {}, InferPool},
       {"BinaryWeightConv", 1, 1, conv, binary_weight, InferBinaryWeightConv},
       {"BinaryWeightGemm", 1, 1, {}, binary_weight, InferBinaryWeightGemm},
@@ -141,8 +147,11 @@ Result<NodeContext> NodeContext::Make(const Graph& graph, size_t index,
     return context.Error("/inputs", node.op + " does not take " +
                                         std::to_string(count) + " inputs");
   }
-  if (node.outputs.size() != 1) {
-    return context.Error("/outputs", node.op + " has one output, not " +
+  const size_t most_outputs = schema.infer_second == nullptr ? 1 : 2;
+  if (node.outputs.empty() || node.outputs.size() > most_outputs) {
+    return context.Error("/outputs", node.op + " has one output" +
+                                         (most_outputs == 1 ? "" : " or two") +
+                                         ", not " +
                                          std::to_string(node.outputs.size()));
   }
   if (Status status = context.CompleteAttributes(); !status.ok()) return status;

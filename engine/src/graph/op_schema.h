@@ -20,6 +20,9 @@ struct AttributeSpec {
   const char* name;
   Attribute default_value;  // its type is the attribute's type
   bool required = false;    // then default_value gives only the type
+  // Younger than the backend interface: backends, which refuse what they do not
+  // know, get to see it only where it is not the default.
+  bool later = false;
 };
 
 struct ConstantSpec {
@@ -35,8 +38,12 @@ struct OpSchema {
   int max_inputs;  // -1: any number
   std::vector<AttributeSpec> attributes;
   std::vector<ConstantSpec> constants;
-  // Checks types, shapes and values, and gives the single output.
+  // Checks types, shapes and values, and gives the first output.
   Result<TensorInfo> (*infer)(const NodeContext& node);
+  // The second output of a node that has one; null: the op never has. Called
+  // after infer, with what that gave.
+  Result<TensorInfo> (*infer_second)(const NodeContext& node,
+                                     const TensorInfo& first) = nullptr;
 };
 
 std::span<const OpSchema> OpSchemas();
@@ -73,6 +80,10 @@ class NodeContext {
   }
   // Null if the node has no constant in that role.
   const Constant* constant(const char* role) const;
+  // The attribute differs from its default.
+  bool IsSet(const AttributeSpec& spec) const {
+    return attributes_.at(spec.name) != spec.default_value;
+  }
 
   // kInvalidModel: "node 'x' (/nodes/3<sub_path>): <message>".
   Status Error(const std::string& sub_path, const std::string& message) const;

@@ -136,8 +136,8 @@ Status RequireFloatOrInteger(const NodeContext& node) {
   return Status();
 }
 
-Status RequireBits(const NodeContext& node) {
-  for (size_t i = 0; i < node.inputs().size(); ++i) {
+Status RequireBits(const NodeContext& node, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
     if (!IsBits(node.input(i).type)) return WrongType(node, i, "bits");
     if (node.input(i) != node.input(0)) {
       return node.Error("/inputs/" + std::to_string(i),
@@ -239,7 +239,7 @@ Result<TensorInfo> InferElementwise(const NodeContext& node) {
 
 Result<TensorInfo> InferPool(const NodeContext& node) {
   const bool bits = node.node().op == "BinaryMaxPool";
-  if (Status s = bits ? RequireBits(node) : RequireFloat(node); !s.ok()) {
+  if (Status s = bits ? RequireBits(node, 1) : RequireFloat(node); !s.ok()) {
     return s;
   }
   auto size = InferWindow(node);

@@ -16,6 +16,9 @@ Result<TensorInfo> InferBinaryWeightConv(const NodeContext& node);
 Result<TensorInfo> InferBinaryWeightGemm(const NodeContext& node);
 Result<TensorInfo> InferConv(const NodeContext& node);
 Result<TensorInfo> InferGemm(const NodeContext& node);
+// BinaryConv and BinaryGemm with two outputs: the bits.
+Result<TensorInfo> InferSecondOfBinaryProduct(const NodeContext& node,
+                                              const TensorInfo& first);
 
 // shape_rules.cc: everything else.
 Result<TensorInfo> InferBatchNormalization(const NodeContext& node);
@@ -41,11 +44,14 @@ std::string ShapeText(const Shape& shape);
 // over [batch, h, w, ...]; gives the output height and width.
 Result<std::pair<int64_t, int64_t>> InferWindow(const NodeContext& node);
 
-// All inputs are float32; or 8-bit integers, too; or bits, of one shape and
-// encoding.
+// Every input is float32; or 8-bit integers, too; or each of the first `count`
+// are bits, of one type and shape.
 Status RequireFloat(const NodeContext& node);
 Status RequireFloatOrInteger(const NodeContext& node);
-Status RequireBits(const NodeContext& node);
+Status RequireBits(const NodeContext& node, size_t count);
+
+// Of BinaryConv and BinaryGemm: inputs that are activations, and no residual.
+size_t ActivationBases(const NodeContext& node);
 
 // The constant in `role`, if there is one, is float32 of shape [1] or
 // [channels].

@@ -1,7 +1,9 @@
-#include <limits>
+#include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "graph/shape_rules.h"
+#include "post_steps.h"
 
 namespace bqengine {
 namespace {
@@ -48,8 +50,9 @@ Result<int64_t> CheckWeight(const NodeContext& node, bool binary,
   return shape[lead - 1];
 }
 
-// Constants that only binary products have.
-Status CheckEpilogue(const NodeContext& node, int64_t channels) {
+// Constants that only binary products have, but those of `post`.
+Status CheckEpilogue(const NodeContext& node, int64_t channels,
+                     size_t activation_bases) {
   const int64_t bases = node.constant("weight")->shape()[0];
   const Constant* alpha = node.constant("alpha");
   if (alpha != nullptr && alpha->shape().size() == 1) {
@@ -63,7 +66,7 @@ Status CheckEpilogue(const NodeContext& node, int64_t channels) {
     return s;
   }
   if (Status s = CheckConstant(node, "beta", DataType::kFloat32,
-                               {static_cast<int64_t>(node.inputs().size())});
+                               {static_cast<int64_t>(activation_bases)});
       !s.ok()) {
     return s;
   }
@@ -103,30 +106,108 @@ Result<Product> InferGemmProduct(const NodeContext& node, bool binary) {
   return Product{std::move(output), *channels};
 }
 
+// Step `i` of `post` by its name, with its constant.
+Status CheckPostStep(const NodeContext& node, std::string_view step, size_t i,
+                     int64_t channels) {
+  const char* role = backends::kPostRoles[i];
+  const std::string path = "/constants/" + std::string(role);
+  const bool takes_constant =
+      step == "PRelu" || step == "Clip" || step == "Add" || step == "Mul";
+  const std::string name =
+      "step " + std::to_string(i) + ", '" + std::string(step) + "', ";
+  if (!takes_constant && step != "Relu" && step != "Residual") {
+    return node.Error("/attributes/post", name + "is unknown");
+  }
+  if (takes_constant != (node.constant(role) != nullptr)) {
+    return takes_constant
+               ? node.Error("/constants", name + "needs the constant '" +
+                                              std::string(role) + "'")
+               : node.Error(path, name + "takes no constant");
+  }
+  return step == "Clip" ? CheckConstant(node, role, DataType::kFloat32, {2})
+                        : CheckPerChannel(node, role, channels);
+}
+
+// `output` is the shape of the product.
+Status CheckPost(const NodeContext& node, const Product& product) {
+  const auto steps = backends::SplitPost(node.String("post"));
+  if (steps.size() > backends::kMostPostSteps) {
+    return node.Error(
+        "/attributes/post",
+        "has " + std::to_string(steps.size()) + " steps, but at most " +
+            std::to_string(backends::kMostPostSteps) + " are allowed");
+  }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (Status s = CheckPostStep(node, steps[i], i, product.channels);
+        !s.ok()) {
+      return s;
+    }
+  }
+  for (size_t i = steps.size(); i < backends::kMostPostSteps; ++i) {
+    if (node.constant(backends::kPostRoles[i]) != nullptr) {
+      return node.Error(
+          "/constants/" + std::string(backends::kPostRoles[i]),
+          "'post' has only " + std::to_string(steps.size()) + " steps");
+    }
+  }
+  if (!backends::HasResidual(steps)) return Status();
+  if (std::count(steps.begin(), steps.end(), "Residual") > 1) {
+    return node.Error("/attributes/post", "has more than one residual");
+  }
+  const TensorInfo wanted = {DataType::kFloat32, product.output};
+  const TensorInfo& residual = node.inputs().back();
+  if (residual != wanted) {
+    return node.Error(
+        "/inputs/" + std::to_string(node.inputs().size() - 1),
+        "the residual must be float32, " + ShapeText(wanted.shape) + ", not " +
+            DataTypeName(residual.type) + ", " + ShapeText(residual.shape));
+  }
+  return Status();
+}
+
+// kFloat32 for a name that is none of bits.
+DataType OutputType(const NodeContext& node) {
+  const std::string& type = node.String("output_type");
+  return type == "bipolar"    ? DataType::kBipolar
+         : type == "unipolar" ? DataType::kUnipolar
+                              : DataType::kFloat32;
+}
+
+// Types of the outputs; and the threshold, which only bits have.
+Status CheckOutputType(const NodeContext& node) {
+  const bool bits = OutputType(node) != DataType::kFloat32;
+  if (!bits && node.String("output_type") != "float32") {
+    return node.Error("/attributes/output_type",
+                      "must be \"float32\", \"bipolar\" or \"unipolar\"");
+  }
+  if (!bits && node.node().outputs.size() == 2) {
+    return node.Error("/attributes/output_type",
+                      "the second output must be bipolar or unipolar");
+  }
+  if (!bits && node.constant("threshold") != nullptr) {
+    return node.Error("/constants/threshold",
+                      "only an output of bits has a threshold");
+  }
+  return Status();
+}
+
 using ProductRule = Result<Product> (*)(const NodeContext&, bool);
 
 Result<TensorInfo> InferBinaryProduct(const NodeContext& node,
                                       ProductRule rule) {
-  if (Status s = RequireBits(node); !s.ok()) return s;
+  const size_t bases = ActivationBases(node);
+  if (bases == 0) return node.Error("/inputs", "only a residual is there");
+  if (Status s = RequireBits(node, bases); !s.ok()) return s;
   auto product = rule(node, /*binary=*/true);
   if (!product.ok()) return product.status();
-  if (Status s = CheckEpilogue(node, product->channels); !s.ok()) return s;
-  const std::string& type = node.String("output_type");
-  if (type == "float32") {
-    if (node.constant("threshold") != nullptr) {
-      return node.Error("/constants/threshold",
-                        "only an output of bits has a threshold");
-    }
-    return TensorInfo{DataType::kFloat32, product->output};
+  if (Status s = CheckEpilogue(node, product->channels, bases); !s.ok()) {
+    return s;
   }
-  if (type == "bipolar") {
-    return TensorInfo{DataType::kBipolar, product->output};
-  }
-  if (type == "unipolar") {
-    return TensorInfo{DataType::kUnipolar, product->output};
-  }
-  return node.Error("/attributes/output_type",
-                    "must be \"float32\", \"bipolar\" or \"unipolar\"");
+  if (Status s = CheckPost(node, *product); !s.ok()) return s;
+  if (Status s = CheckOutputType(node); !s.ok()) return s;
+  const bool floats_first = node.node().outputs.size() == 2;
+  return TensorInfo{floats_first ? DataType::kFloat32 : OutputType(node),
+                    product->output};
 }
 
 Result<TensorInfo> InferBinaryWeightProduct(const NodeContext& node,
@@ -134,7 +215,7 @@ Result<TensorInfo> InferBinaryWeightProduct(const NodeContext& node,
   if (Status s = RequireFloatOrInteger(node); !s.ok()) return s;
   auto product = rule(node, /*binary=*/true);
   if (!product.ok()) return product.status();
-  if (Status s = CheckEpilogue(node, product->channels); !s.ok()) return s;
+  if (Status s = CheckEpilogue(node, product->channels, 1); !s.ok()) return s;
   return TensorInfo{DataType::kFloat32, product->output};
 }
 
@@ -153,6 +234,12 @@ Result<TensorInfo> InferFloatProduct(const NodeContext& node,
 
 }  // namespace
 
+size_t ActivationBases(const NodeContext& node) {
+  const bool residual =
+      backends::HasResidual(backends::SplitPost(node.String("post")));
+  return node.inputs().size() - (residual ? 1 : 0);
+}
+
 Result<TensorInfo> InferBinaryConv(const NodeContext& node) {
   auto output = InferBinaryProduct(node, InferConvProduct);
   if (!output.ok()) return output;
@@ -167,6 +254,11 @@ Result<TensorInfo> InferBinaryConv(const NodeContext& node) {
 
 Result<TensorInfo> InferBinaryGemm(const NodeContext& node) {
   return InferBinaryProduct(node, InferGemmProduct);
+}
+
+Result<TensorInfo> InferSecondOfBinaryProduct(const NodeContext& node,
+                                              const TensorInfo& first) {
+  return TensorInfo{OutputType(node), first.shape};
 }
 
 Result<TensorInfo> InferBinaryWeightConv(const NodeContext& node) {

@@ -120,7 +120,7 @@ void FoldIntoFloat(GraphEditor& editor, Node& product, const WideAffine& affine,
 
 void FoldFollowers(GraphEditor& editor, Node& product) {
   const bool binary =
-      IsBinaryProductToFloat(product) || IsBinaryWeightProduct(product);
+      IsAffineProductToFloat(product) || IsBinaryWeightProduct(product);
   if ((!binary && !IsFloatProduct(product)) || !editor.HasData(product)) {
     return;
   }

@@ -105,7 +105,7 @@ void SetSwitches(GraphEditor& editor, Node& product,
 void TryFuse(GraphEditor& editor, Node& binarize) {
   MonotoneChain chain = MonotoneChain::Before(editor, binarize);
   Node* product = editor.Producer(chain.root());
-  if (product == nullptr || !IsBinaryProductToFloat(*product) ||
+  if (product == nullptr || !IsAffineProductToFloat(*product) ||
       editor.OnlyConsumer(*product) == nullptr || !editor.HasData(*product) ||
       !editor.HasData(binarize)) {
     return;

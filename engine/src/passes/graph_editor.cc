@@ -15,7 +15,9 @@ Result<GraphEditor> GraphEditor::Make(Graph& graph) {
     for (const std::string& name : graph.nodes[i].inputs) {
       editor.consumers_[name].push_back(i);
     }
-    editor.producer_[graph.nodes[i].outputs[0]] = i;
+    for (const std::string& name : graph.nodes[i].outputs) {
+      editor.producer_[name] = i;
+    }
   }
   for (const GraphOutput& output : graph.outputs) {
     editor.is_output_[output.name] = true;
@@ -32,17 +34,40 @@ Node* GraphEditor::OnlyConsumer(const Node& node) {
   const std::string& tensor = node.outputs[0];
   const auto found = consumers_.find(tensor);
   if (found == consumers_.end() || found->second.size() != 1 ||
-      is_output_.contains(tensor)) {
+      is_output_.contains(tensor) || node.outputs.size() > 1) {
     return nullptr;
   }
   return &this->node(found->second[0]);
 }
 
+Node* GraphEditor::FindConsumer(const Node& node, std::string_view op) {
+  const auto found = consumers_.find(node.outputs[0]);
+  if (found == consumers_.end()) return nullptr;
+  for (size_t i : found->second) {
+    if (this->node(i).op == op) return &this->node(i);
+  }
+  return nullptr;
+}
+
 void GraphEditor::Absorb(Node& before, Node& node) {
+  for (const std::string& other : node.inputs) {
+    if (other == before.outputs[0]) continue;
+    std::vector<size_t>& consumers = consumers_[other];
+    std::replace(consumers.begin(), consumers.end(), IndexOf(node),
+                 IndexOf(before));
+    before.inputs.push_back(other);
+  }
   consumers_.erase(before.outputs[0]);
   producer_.erase(before.outputs[0]);
   before.outputs = node.outputs;
   producer_[before.outputs[0]] = IndexOf(before);
+  removed_[IndexOf(node)] = true;
+}
+
+void GraphEditor::AbsorbAsSecond(Node& before, Node& node) {
+  std::erase(consumers_[before.outputs[0]], IndexOf(node));
+  before.outputs.push_back(node.outputs[0]);
+  producer_[node.outputs[0]] = IndexOf(before);
   removed_[IndexOf(node)] = true;
 }
 

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "bqengine/graph.h"
@@ -30,12 +31,19 @@ class GraphEditor {
   // The node that makes a tensor; null for a graph input.
   Node* Producer(const std::string& tensor);
   // The node that alone uses what `node` makes; null if several do, none does,
-  // or it is an output of the graph.
+  // it is an output of the graph, or `node` makes two tensors.
   Node* OnlyConsumer(const Node& node);
+  // A node of kind `op` that uses the first output of `node`; null: none does.
+  Node* FindConsumer(const Node& node, std::string_view op);
 
-  // Removes `node` and lets `before`, which makes its input, make its output.
+  // Removes `node` and lets `before`, which makes an input of it, make its
+  // output and take its other inputs, behind its own.
   // Precondition: node is before's only consumer.
   void Absorb(Node& before, Node& node);
+  // Removes `node` and lets `before`, which makes its only input, make its
+  // output beside its own.
+  // Precondition: both have one output.
+  void AbsorbAsSecond(Node& before, Node& node);
 
   // x -> first -> y -> second -> z becomes x -> second -> y -> first -> z.
   // Precondition: second is first's only consumer, and both have one input.

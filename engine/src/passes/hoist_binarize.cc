@@ -17,7 +17,7 @@ namespace {
 bool NeverNan(GraphEditor& editor, const Node& pool) {
   const MonotoneChain chain = MonotoneChain::Before(editor, pool);
   Node* producer = editor.Producer(chain.root());
-  if (producer == nullptr || !IsBinaryProduct(*producer)) return false;
+  if (producer == nullptr || !IsAffineProductToFloat(*producer)) return false;
   for (const auto& [role, name] : producer->constants) {
     for (float value : editor.FindConstant(*producer, role.c_str())->floats()) {
       // Far from where products and sums overflow.

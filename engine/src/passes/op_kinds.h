@@ -29,10 +29,21 @@ inline bool IsBinaryProduct(const Node& node) {
   return node.op == "BinaryConv" || node.op == "BinaryGemm";
 }
 
-// The same, giving floats: a sign can join it.
+// The same, giving floats and nothing else.
 inline bool IsBinaryProductToFloat(const Node& node) {
-  return IsBinaryProduct(node) &&
+  return IsBinaryProduct(node) && node.outputs.size() == 1 &&
          AttributeOf(node, "output_type") == Attribute(std::string("float32"));
+}
+
+// Of a binary product: the names of the steps behind its affine.
+inline std::string PostOf(const Node& node) {
+  return std::get<std::string>(AttributeOf(node, "post"));
+}
+
+// A binary product whose floats are those of its affine: what follows can
+// become a part of that, or be put into words as a function of accumulators.
+inline bool IsAffineProductToFloat(const Node& node) {
+  return IsBinaryProductToFloat(node) && PostOf(node).empty();
 }
 
 // Floats by bits.

@@ -15,6 +15,10 @@ constexpr Pass kPasses[] = {
     FoldAffine,
     // ... which a sign can join only once their batch norm has.
     FuseBinarize,
+    // Last: a product that has steps gives up what the passes above need, that
+    // its floats come from one multiplication and addition. Signs that could
+    // become a comparison of integers have become one by now.
+    FuseEpilogue,
 };
 
 }  // namespace

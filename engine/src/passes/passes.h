@@ -36,6 +36,12 @@ void FoldIntoThreshold(GraphEditor& editor);
 // its weights, bias, mul and add. Changes the rounding of float results.
 void FoldAffine(GraphEditor& editor);
 
+// Elementwise ops behind a binary product without groups, a residual among
+// them, become steps of it; a Binarize of what they end in makes its packed
+// output, beside the floats if something else needs them. Exact for every
+// input.
+void FuseEpilogue(GraphEditor& editor);
+
 // Nodes and constants that no output depends on go.
 void DropDeadNodes(Graph& graph);
 

@@ -14,13 +14,18 @@ static_assert(static_cast<bqe_type>(DataType::kUint8) == BQE_UINT8);
 static_assert(kBatch == BQE_BATCH);
 static_assert(kMostDims == BQE_MAX_RANK);
 
-BackendNode::BackendNode(const NodeContext& context, const TensorInfo& output) {
+BackendNode::BackendNode(const NodeContext& context,
+                         const std::map<std::string, TensorInfo>& tensors) {
   const Node& node = context.node();
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     inputs_.push_back(AddTensor(node.inputs[i], context.input(i)));
   }
-  outputs_.push_back(AddTensor(node.outputs[0], output));
-  for (const auto& [name, value] : context.attributes()) {
+  for (const std::string& name : node.outputs) {
+    outputs_.push_back(AddTensor(name, tensors.at(name)));
+  }
+  for (const AttributeSpec& spec : context.schema().attributes) {
+    if (spec.later && !context.IsSet(spec)) continue;
+    const auto& [name, value] = *context.attributes().find(spec.name);
     AddAttribute(name, value);
   }
   for (const auto& [role, name] : node.constants) {

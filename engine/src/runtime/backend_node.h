@@ -3,6 +3,7 @@
 #define ENGINE_SRC_RUNTIME_BACKEND_NODE_H_
 
 #include <deque>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,11 +12,13 @@
 
 namespace bqengine {
 
-// Owns the C structs. Refers to the node, its graph and `output`, which must
-// outlive it; the structs point into this object, so it cannot be copied.
+// Owns the C structs. Refers to the node, its graph and `tensors`, by name,
+// which must outlive it; the structs point into this object, so it cannot be
+// copied.
 class BackendNode {
  public:
-  BackendNode(const NodeContext& context, const TensorInfo& output);
+  BackendNode(const NodeContext& context,
+              const std::map<std::string, TensorInfo>& tensors);
   BackendNode(const BackendNode&) = delete;
   BackendNode& operator=(const BackendNode&) = delete;
 

@@ -4,6 +4,7 @@
 
 #include "graph/packed.h"
 #include "graph/shape_rules.h"
+#include "passes/op_kinds.h"
 #include "passes/passes.h"
 #include "runtime/backend_node.h"
 #include "runtime/plugin_host.h"
@@ -18,7 +19,9 @@ double MacsPerItem(const NodeContext& node, const TensorInfo& output) {
   double macs = static_cast<double>(*ElementCount(weight->shape())) /
                 static_cast<double>(output.shape.back());
   return macs * static_cast<double>(*ElementCount(output.shape)) *
-         static_cast<double>(node.inputs().size());
+         static_cast<double>(IsBinaryProduct(node.node())
+                                 ? ActivationBases(node)
+                                 : node.inputs().size());
 }
 
 Result<KernelPtr> CompileNode(const bqe_backend& backend,
@@ -70,6 +73,15 @@ size_t Program::AddBuffer(const std::string& tensor, Storage storage,
   return buffers_.size() - 1;
 }
 
+size_t Program::AddOutputBuffer(const std::string& tensor) {
+  for (size_t i = 0; i < graph_.outputs.size(); ++i) {
+    if (graph_.outputs[i].name == tensor) {
+      return AddBuffer(tensor, Storage::kGraphOutput, i);
+    }
+  }
+  return AddBuffer(tensor, Storage::kArena, 0);
+}
+
 // Flatten and Reshape change no byte, unless packed rows would end elsewhere in
 // a word. A graph output needs memory of its own.
 bool Program::IsView(const NodeContext& node) const {
@@ -101,9 +113,8 @@ Status Program::AddSteps(const std::vector<const bqe_backend*>& backends) {
 
 Status Program::AddStep(const NodeContext& node,
                         const std::vector<const bqe_backend*>& backends) {
-  const std::string& output = node.node().outputs[0];
-  const TensorInfo& output_info = checked_.tensors.at(output);
-  const BackendNode backend_node(node, output_info);
+  const TensorInfo& output_info = checked_.tensors.at(node.node().outputs[0]);
+  const BackendNode backend_node(node, checked_.tensors);
   const bqe_backend* backend = nullptr;
   Status refused(StatusCode::kUnsupported, "node '" + node.node().name +
                                                "': no backend can run this " +
@@ -127,7 +138,7 @@ Status Program::AddStep(const NodeContext& node,
                .backend = backend->name,
                .kernel = std::move(kernel),
                .inputs = {},
-               .output = 0,
+               .outputs = {},
                .output_shape = ShapeText(Shape(output_info.shape.begin() + 1,
                                                output_info.shape.end())),
                .macs_per_item = MacsPerItem(node, output_info)};
@@ -136,15 +147,9 @@ Status Program::AddStep(const NodeContext& node,
     buffers_[buffer].last_step = static_cast<int64_t>(steps_.size());
     step.inputs.push_back(buffer);
   }
-  Storage storage = Storage::kArena;
-  size_t position = 0;
-  for (size_t i = 0; i < graph_.outputs.size(); ++i) {
-    if (graph_.outputs[i].name == output) {
-      storage = Storage::kGraphOutput;
-      position = i;
-    }
+  for (const std::string& name : node.node().outputs) {
+    step.outputs.push_back(AddOutputBuffer(name));
   }
-  step.output = AddBuffer(output, storage, position);
   steps_.push_back(std::move(step));
   return Status();
 }

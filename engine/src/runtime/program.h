@@ -35,10 +35,9 @@ struct Step {
   const NodeContext* node;
   std::string backend;
   KernelPtr kernel;
-  std::vector<size_t> inputs;  // into Program::buffers
-  size_t output;
-  std::string output_shape;  // without the batch: "28x28x32"
-  double macs_per_item;      // multiply-adds; 0 if not a product
+  std::vector<size_t> inputs, outputs;  // into Program::buffers
+  std::string output_shape;             // without the batch: "28x28x32"
+  double macs_per_item;                 // multiply-adds; 0 if not a product
 };
 
 class Program {
@@ -61,6 +60,7 @@ class Program {
                  const std::vector<const bqe_backend*>& backends);
   bool IsView(const NodeContext& node) const;
   size_t AddBuffer(const std::string& tensor, Storage storage, size_t position);
+  size_t AddOutputBuffer(const std::string& tensor);
 
   // The order of destruction matters: kernels may point into the graph's
   // constants.

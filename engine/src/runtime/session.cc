@@ -97,6 +97,7 @@ struct Session::Impl {
   std::vector<void*> memory;  // of each buffer; the caller's are set in a run
   std::vector<void*> workspaces;                 // of each step
   std::vector<std::vector<const void*>> inputs;  // of each step
+  std::vector<std::vector<void*>> outputs;       // of each step
   std::vector<NodeProfile> profile;              // of each step
 };
 
@@ -156,6 +157,7 @@ Status Session::Impl::Reserve() {
   for (const Step& step : program->steps()) {
     workspaces.push_back(place(buffers + workspaces.size()));
     inputs.emplace_back(step.inputs.size());
+    outputs.emplace_back(step.outputs.size());
     profile.push_back({.name = step.node->node().name,
                        .op = step.node->node().op,
                        .backend = step.backend,
@@ -184,11 +186,14 @@ Status Session::Impl::Execute(int64_t batch) {
     for (size_t k = 0; k < step.inputs.size(); ++k) {
       inputs[i][k] = memory[step.inputs[k]];
     }
+    for (size_t k = 0; k < step.outputs.size(); ++k) {
+      outputs[i][k] = memory[step.outputs[k]];
+    }
     const bqe_run run = {.struct_size = sizeof(bqe_run),
                          .threads = static_cast<uint32_t>(pool.threads()),
                          .batch = batch,
                          .inputs = inputs[i].data(),
-                         .outputs = &memory[step.output],
+                         .outputs = outputs[i].data(),
                          .workspace = workspaces[i],
                          .parallel_for = RunParallel,
                          .parallel_context = &pool};

@@ -49,6 +49,7 @@ struct BconvSpec {
   BinaryFormat format;
   Epilogue epilogue;
   bool bits_out;
+  bool floats_too = false;  // beside the bits
 };
 
 // K = kernel_h * kernel_w * in_channels / groups must be below this.
@@ -77,11 +78,11 @@ int64_t BconvPartPixels(const BgemmKernels& kernels, const BconvPlan& plan);
 // Memory for RunBconv, to be aligned to 64 bytes.
 uint64_t BconvScratchBytes(const BconvPlan& plan, int64_t pixels);
 
-// inputs: [N], whole packed tensors. One of `y` and `y_bits`, the whole output,
-// is not null.
+// inputs: [N], whole packed tensors; so are those of the output, of which there
+// are those that the plan was made for.
 void RunBconv(const BgemmKernels& kernels, const BconvPlan& plan,
-              const BconvPart& part, const uint64_t* const* inputs, float* y,
-              uint64_t* y_bits, void* scratch);
+              const BconvPart& part, const uint64_t* const* inputs,
+              const BinaryOutput& output, void* scratch);
 
 }  // namespace bqengine::kernels
 

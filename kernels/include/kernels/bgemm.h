@@ -93,6 +93,9 @@ struct BgemmPlan {
   const float* beta;   // [N]
   const float* mul;
   const float* add;
+  // Behind that; values are of the plan's channels, but for kClip.
+  int post_steps;
+  PostStep post[kMaxPostSteps];
   // Bits from floats; and, if there is one accumulator for a bit, from integers
   // (kernels/threshold.h), which replaces all of the above and may be null.
   const float* threshold;
@@ -129,11 +132,12 @@ struct BgemmRows {
   // `first_channel` is a multiple of 64.
   int64_t first_channel, channels;
 
-  // One of them. Channel 0 of the plan is at element (or bit) `y_channel` of
-  // the row. Bits are only ever set: clear the rows first.
-  float* y;
-  uint64_t* y_bits;
-  int64_t y_pitch;  // floats or words from row to row
+  // What the plan was made for is not null. Channel 0 of the plan is at element
+  // (or bit) `y_channel` of the row. Bits are only ever set: clear the rows
+  // first.
+  BinaryOutput output;
+  int64_t float_pitch;  // from row to row of output.y and output.residual
+  int64_t bits_pitch;   // the same in words of output.y_bits
   int64_t y_channel;
 
   uint8_t* scratch;  // BgemmScratchBytes
@@ -161,6 +165,7 @@ struct BgemmSpec {
   BinaryFormat format;
   Epilogue epilogue;
   bool bits_out;
+  bool floats_too = false;  // beside the bits
   // Classes of rows differ in the taps that they meet: those of a row class
   // times those of a column class, in this order. The others are padding, and
   // no run has them. Null: one class, all taps.

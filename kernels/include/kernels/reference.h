@@ -17,16 +17,10 @@ namespace bqengine::kernels::reference {
 // ------------------------------------------------------------- binary products
 
 // The float value of one of `out_channels` channels from its M*N accumulators,
-// acc[n * M + m].
+// acc[n * M + m]; `residual` is for a step of that name.
 float ApplyEpilogue(const Epilogue& epilogue, const int32_t* acc,
-                    int64_t out_channel, int64_t out_channels);
-
-// Exactly one of `y` (float, [.., O]) and `y_bits` ([.., WordsFor(O)]) is not
-// null.
-struct BinaryOutput {
-  float* y = nullptr;
-  uint64_t* y_bits = nullptr;
-};
+                    int64_t out_channel, int64_t out_channels,
+                    float residual = 0);
 
 // inputs[n]: [rows, WordsFor(k)]; weight: [M, out, WordsFor(k)].
 void BinaryGemm(int64_t rows, int64_t k, int64_t out,

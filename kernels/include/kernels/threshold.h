@@ -34,8 +34,9 @@ struct AccumulatorRange {
 };
 
 // Exact for every accumulator in [-max_abs, max_abs]; 1 <= max_abs < 2^31 - 1.
-// `epilogue` has one weight base and one activation base. O(log max_abs) unless
-// something in the expression is infinite or NaN, then O(max_abs).
+// `epilogue` has one weight base, one activation base and no `post`. O(log
+// max_abs) unless something in the expression is infinite or NaN, then
+// O(max_abs).
 AccumulatorRange FindAccumulatorRange(const Epilogue& epilogue, int64_t channel,
                                       int32_t max_abs);
 
