@@ -118,6 +118,18 @@ struct RandomEpilogue {
   }
 };
 
+// alpha, mul and add of any values, or absent; the rest does not belong to
+// products whose activations are no bits.
+inline std::unique_ptr<RandomEpilogue> RandomWeightEpilogue(Random& random,
+                                                            int64_t out) {
+  auto e = RandomEpilogue::Make(random, out, 1.0f);
+  e->epilogue.activation_bases = 1;
+  e->epilogue.beta = nullptr;
+  e->epilogue.threshold = nullptr;
+  e->epilogue.post_steps = 0;
+  return e;
+}
+
 inline std::string Describe(const BconvSpec& spec) {
   const Window& w = spec.shape.window;
   const Epilogue& e = spec.epilogue;

@@ -16,18 +16,6 @@ namespace {
 
 constexpr uint64_t kSeed = 20250812;
 
-// alpha, mul and add of any values, or absent; the rest does not belong to
-// binary weights.
-std::unique_ptr<RandomEpilogue> RandomWeightEpilogue(Random& random,
-                                                     int64_t out) {
-  auto e = RandomEpilogue::Make(random, out, 1.0f);
-  e->epilogue.activation_bases = 1;
-  e->epilogue.beta = nullptr;
-  e->epilogue.threshold = nullptr;
-  e->epilogue.post_steps = 0;
-  return e;
-}
-
 class BinaryWeightTest : public testing::TestWithParam<Target> {
  protected:
   void SetUp() override { ASSERT_NE(kernels_, nullptr); }

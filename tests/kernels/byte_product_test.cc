@@ -46,10 +46,7 @@ class ByteProductTest : public testing::TestWithParam<Target> {
         OneIn(random_, 2) ? Encoding::kBipolar : Encoding::kUnipolar;
     const ByteType type =
         std::is_signed_v<T> ? ByteType::kInt8 : ByteType::kUint8;
-    const auto e = RandomEpilogue::Make(random_, shape.out_channels, 1.0f);
-    e->epilogue.activation_bases = 1;
-    e->epilogue.beta = nullptr;
-    e->epilogue.threshold = nullptr;
+    const auto e = RandomWeightEpilogue(random_, shape.out_channels);
     const int64_t bases = e->epilogue.weight_bases;
     SCOPED_TRACE(testing::Message()
                  << Describe(shape) << " bases " << bases
