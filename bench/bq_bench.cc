@@ -72,9 +72,20 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   const int64_t pixels = w.batch * w.out_h * w.out_w;
   const int64_t taps = w.kernel_h * w.kernel_w;
   const int64_t group_in = in / spec.shape.groups;
+  const int64_t weight_bases = spec.epilogue.weight_bases;
+  const int64_t bases = spec.epilogue.activation_bases;
+  const int64_t image_words = w.batch * w.in_h * w.in_w * WordsFor(in);
   const std::vector<uint64_t> x =
-      RandomRows(random, w.batch * w.in_h * w.in_w, in);
-  const std::vector<uint64_t> weight = RandomRows(random, out * taps, group_in);
+      RandomRows(random, bases * w.batch * w.in_h * w.in_w, in);
+  const std::vector<uint64_t> weight =
+      RandomRows(random, weight_bases * out * taps, group_in);
+  const std::vector<float> alpha = RandomFloats(random, weight_bases * out);
+  const std::vector<float> beta = RandomFloats(random, bases);
+  if (weight_bases * bases > 1) {
+    spec.epilogue.alpha = alpha.data();
+    spec.epilogue.alpha_per_channel = true;
+    spec.epilogue.beta = beta.data();
+  }
   const std::vector<float> mul = RandomFloats(random, out);
   const std::vector<float> add = RandomFloats(random, out);
   spec.epilogue.mul = mul.data();
@@ -102,10 +113,14 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
   float* const y = reinterpret_cast<float*>(y_memory.get());
   std::vector<uint64_t> y_bits(
       size_t(spec.bits_out ? pixels * WordsFor(out) : 0));
-  const uint64_t* const inputs[] = {x.data()};
+  std::vector<const uint64_t*> inputs;
+  for (int64_t n = 0; n < bases; ++n) {
+    inputs.push_back(x.data() + n * image_words);
+  }
 
   MeasureAgainstRoofs(
-      state, *GetRoofs(target), double(pixels) * double(out * taps * group_in),
+      state, *GetRoofs(target),
+      double(pixels) * double(out * taps * group_in * weight_bases * bases),
       {.read = int64_t((x.size() + weight.size()) * sizeof(uint64_t))}, [&] {
         for (int64_t first = 0; first < pixels; first += part_pixels) {
           const BconvPart part = {
@@ -113,7 +128,7 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
               .pixels = std::min(part_pixels, pixels - first),
               .first_channel = 0,
               .channels = out};
-          RunBconv(kernels, plan, part, inputs,
+          RunBconv(kernels, plan, part, inputs.data(),
                    {.y = floats_out ? y : nullptr,
                     .y_bits = spec.bits_out ? y_bits.data() : nullptr,
                     .residual = residual.data()},

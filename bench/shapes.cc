@@ -15,6 +15,7 @@ using kernels::BconvSpec;
 struct Options {
   int64_t out = 0;  // 0: as many as there are inputs
   int64_t stride = 1, dilation = 1, groups = 1;
+  int64_t bases = 1;  // of the weights, and as many of the activations
 };
 
 // A square kernel, padded so that stride 1 keeps the size of the image. A
@@ -45,7 +46,8 @@ BconvSpec MakeSpec(int64_t batch, int64_t height, int64_t width, int64_t in,
                     .out_channels = options.out,
                     .groups = options.groups},
           .format = {},
-          .epilogue = {},
+          .epilogue = {.weight_bases = options.bases,
+                       .activation_bases = options.bases},
           .bits_out = bits_out};
 }
 
@@ -66,6 +68,7 @@ bool ParseOption(const std::string& word, Options& options) {
                         : key == "stride"   ? &options.stride
                         : key == "dilation" ? &options.dilation
                         : key == "groups"   ? &options.groups
+                        : key == "bases"    ? &options.bases
                                             : nullptr;
   return size != nullptr && ParseSize(word.substr(equals + 1), *size);
 }
@@ -77,6 +80,7 @@ std::string OptionsName(const Options& options, int64_t in) {
   if (options.stride > 1) name += "s" + std::to_string(options.stride);
   if (options.dilation > 1) name += "d" + std::to_string(options.dilation);
   if (options.groups > 1) name += "g" + std::to_string(options.groups);
+  if (options.bases > 1) name += "b" + std::to_string(options.bases);
   return name;
 }
 

@@ -38,13 +38,13 @@ struct CountedTile {
   static constexpr int kBlocks = 1;
 
   template <TileForm kForm>
-  static HWY_NOINLINE HWY_ATTR void Run(const TileWork& work, uint32_t* kept) {
+  static HWY_NOINLINE HWY_ATTR void Run(const TileWork& work, void* buffer) {
     CountTile<Op, kRows, kVectors>(work.rows.activations[work.n],
                                    work.rows.row_offsets + work.first,
                                    WeightsOf(work), StartsOf(work))
         .Run(work.span, [&](const auto& for_each_row) BQE_INLINE_LAMBDA {
           TileOutput<kRows, kVectors>(*Reload(&work), 0)
-              .template Put<kForm>(for_each_row, kept);
+              .template Put<kForm>(for_each_row, work.m, buffer);
         });
   }
 };
@@ -72,6 +72,10 @@ HWY_NOINLINE HWY_ATTR void RunThroughSums(TileWork work) {
   }
   for (work.n = 0; work.n < plan.activation_bases; ++work.n) {
     for (work.m = 0; work.m < plan.weight_bases; ++work.m) {
+      if (plan.odds == nullptr) {
+        Tile::template Run<TileForm::kSums>(work, sums);
+        continue;
+      }
       Tile::template Run<TileForm::kKept>(work, kept);
       for_each_block([&](const Output& output, int at) {
         output.AddToSums(work.m, kept + at, sums + at);
@@ -171,17 +175,19 @@ struct LookedUpTile {
   static constexpr int kBlocks = kTileBlocks;
 
   template <TileForm kForm>
-  static HWY_NOINLINE HWY_ATTR void Run(const TileWork& work, uint32_t* kept) {
+  static HWY_NOINLINE HWY_ATTR void Run(const TileWork& work, void* buffer) {
     using Output = TileOutput<kRows, kVectors>;
     const int64_t block_bytes =
         work.plan.steps * kStepPieces * int64_t(hn::Lanes(D8()));
     LookUpTile<Op, kRows, kBlocks>(PairsOf(work), PairBytes(work.plan),
                                    WeightsOf(work), block_bytes, StartsOf(work))
-        .Run(work.span, [&](int block,
-                            const auto& for_each_row) BQE_INLINE_LAMBDA {
-          Output(work, block)
-              .template Put<kForm>(for_each_row, kept + block * Output::kSize);
-        });
+        .Run(work.span,
+             [&](int block, const auto& for_each_row) BQE_INLINE_LAMBDA {
+               Output(work, block)
+                   .template Put<kForm>(
+                       for_each_row, work.m,
+                       static_cast<uint32_t*>(buffer) + block * Output::kSize);
+             });
   }
 };
 

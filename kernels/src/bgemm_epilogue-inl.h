@@ -39,8 +39,8 @@ struct TileWork {
 };
 
 // What becomes of a tile's accumulators: outputs at once, if each output has
-// one of them; else they are kept, for TileSums.
-enum class TileForm { kFloats, kBits, kKept };
+// one of them and needs no more; sums over weight bases; or they are kept.
+enum class TileForm { kFloats, kBits, kSums, kKept };
 
 // Where the outputs of one block of a tile go. Products and sums round
 // separately: Mul and Add, never MulAdd.
@@ -58,11 +58,11 @@ class TileOutput {
         channel_(work.channel + block * kWidth),
         channels_(work.rows.first_channel + work.rows.channels - channel_) {}
 
-  // for_each_row(put) calls put(row, h0, h1, h2, h3) with accumulators. `kept`
-  // gets them if they are to be kept.
+  // for_each_row(put) calls put(row, h0, h1, h2, h3) with accumulators, of
+  // weight base m. `buffer` is where they are kept, or the sums.
   template <TileForm kForm, class ForEachRow>
-  HWY_INLINE HWY_ATTR void Put(const ForEachRow& for_each_row,
-                               uint32_t* HWY_RESTRICT kept) const {
+  HWY_INLINE HWY_ATTR void Put(const ForEachRow& for_each_row, int64_t m,
+                               void* HWY_RESTRICT buffer) const {
     if constexpr (kForm == TileForm::kFloats) {
       for_each_row(
           [&](int i, V32 h0, V32 h1, V32 h2, V32 h3) BQE_INLINE_LAMBDA {
@@ -78,11 +78,32 @@ class TileOutput {
                        BQE_INLINE_LAMBDA {
                          place.Store(OutputRow(i), InsideRange(h0, h1, h2, h3));
                        });
+    } else if constexpr (kForm == TileForm::kSums) {
+      const float* alpha = plan_.alpha + m * plan_.channel_pitch + channel_;
+      const auto put = [&](const auto& store) BQE_INLINE_LAMBDA {
+        for_each_row([&](int i, V32 h0, V32 h1, V32 h2,
+                         V32 h3) BQE_INLINE_LAMBDA {
+          float* sums = static_cast<float*>(buffer) + i * kWidth;
+          ForEachVector(h0, h1, h2, h3, [&](V32 h, int at) BQE_INLINE_LAMBDA {
+            const auto dot = hn::ConvertTo(DF(), hn::BitCast(DI(), h));
+            store(hn::Mul(hn::LoadU(DF(), alpha + at), dot), sums + at);
+          });
+        });
+      };
+      if (m == 0) {
+        put([](VF term, float* sum)
+                BQE_INLINE_LAMBDA { hn::Store(term, DF(), sum); });
+      } else {
+        put([](VF term, float* sum) BQE_INLINE_LAMBDA {
+          hn::Store(hn::Add(hn::Load(DF(), sum), term), DF(), sum);
+        });
+      }
     } else {
       for_each_row(
           [&](int i, V32 h0, V32 h1, V32 h2, V32 h3) BQE_INLINE_LAMBDA {
+            uint32_t* kept = static_cast<uint32_t*>(buffer) + i * kWidth;
             ForEachVector(h0, h1, h2, h3, [&](V32 h, int at) BQE_INLINE_LAMBDA {
-              hn::Store(h, D32(), kept + i * kWidth + at);
+              hn::Store(h, D32(), kept + at);
             });
           });
     }
@@ -102,7 +123,8 @@ class TileOutput {
     }
   }
 
-  // sums = sum_m alpha[m] * float(dot[m]), one m after the other.
+  // What kSums does at once: sums = sum_m alpha[m] * float(dot[m]), one m after
+  // the other.
   HWY_NOINLINE HWY_ATTR void AddToSums(int64_t m,
                                        const uint32_t* HWY_RESTRICT kept,
                                        float* HWY_RESTRICT sums) const {
