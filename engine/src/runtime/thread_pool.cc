@@ -1,54 +1,123 @@
 #include "runtime/thread_pool.h"
 
 #include <oneapi/tbb/info.h>
-#include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
 
 namespace bqengine {
 
-struct ThreadPool::Arena {
-  explicit Arena(int threads) : arena(threads) {}
-  tbb::task_arena arena;
+// The loop of the moment, and the helpers: tasks of TBB that take part in it
+// and in those that follow soon, for a sleeping thread takes as long to wake as
+// a layer to compute. A helper that has found no loop for a while ends.
+//
+// Helpers own the team with the pool, which therefore need not wait for one
+// that TBB has not started yet.
+class ThreadPool::Team {
+ public:
+  explicit Team(int threads) : arena_(threads), helping_(size_t(threads - 1)) {}
+
+  static void Run(const std::shared_ptr<Team>& team, int64_t count,
+                  bqe_task task, void* argument) {
+    team->task_ = task;
+    team->argument_ = argument;
+    team->count_ = count;
+    team->next_.store(0);
+    team->joined_.fetch_sub(kClosed);
+    for (size_t i = 0; i < team->helping_.size(); ++i) Call(team, i);
+    team->Drain(0);
+    // Who joins from now on finds it closed. Who has joined is waited for.
+    team->joined_.fetch_or(kClosed);
+    while (team->joined_.load() != kClosed) std::this_thread::yield();
+  }
+
+  void Stop() { stopping_.store(true); }
+
+ private:
+  static constexpr int64_t kClosed = int64_t{1} << 62;
+  static constexpr std::chrono::microseconds kPatience{200};
+
+  // Makes helper i unless it is there.
+  static void Call(const std::shared_ptr<Team>& team, size_t i) {
+    if (team->helping_[i].exchange(true)) return;
+    try {
+      team->arena_.enqueue([team, i] { team->Help(i); });
+    } catch (...) {
+      // No memory for a task: the others do its part.
+      team->helping_[i].store(false);
+    }
+  }
+
+  void Help(size_t i) {
+    using Clock = std::chrono::steady_clock;
+    do {
+      auto end = Clock::now() + kPatience;
+      while (!stopping_.load() && Clock::now() < end) {
+        if (Join(uint32_t(i) + 1)) {
+          end = Clock::now() + kPatience;
+        } else {
+          std::this_thread::yield();
+        }
+      }
+      helping_[i].store(false);
+      // A loop may have been opened just before that, by one who saw us here.
+    } while (!stopping_.load() && IsOpen() && !helping_[i].exchange(true));
+  }
+
+  bool IsOpen() const {
+    return joined_.load() < kClosed && next_.load() < count_.load();
+  }
+
+  // Takes part in the loop, if there is one with tasks left.
+  bool Join(uint32_t thread) {
+    if (!IsOpen()) return false;
+    const bool open = joined_.fetch_add(1) < kClosed;
+    if (open) Drain(thread);
+    joined_.fetch_sub(1);
+    return open;
+  }
+
+  // Each thread takes the next index until none is left: tasks balance
+  // themselves.
+  void Drain(uint32_t thread) {
+    const int64_t count = count_.load();
+    for (int64_t i = next_.fetch_add(1); i < count; i = next_.fetch_add(1)) {
+      task_(argument_, i, thread);
+    }
+  }
+
+  tbb::task_arena arena_;
+  std::vector<std::atomic<bool>> helping_;
+  std::atomic<bool> stopping_{false};
+
+  // Helpers inside, plus kClosed if no more may enter: those who find that
+  // leave at once.
+  alignas(64) std::atomic<int64_t> joined_{kClosed};
+  std::atomic<int64_t> count_{0};
+  // Written only while closed and nobody is inside.
+  bqe_task task_ = nullptr;
+  void* argument_ = nullptr;
+  alignas(64) std::atomic<int64_t> next_{0};
 };
 
 ThreadPool::ThreadPool(int threads)
     : threads_(std::min(threads, DefaultThreads())),
-      arena_(threads_ > 1 ? std::make_unique<Arena>(threads_) : nullptr) {}
+      team_(threads_ > 1 ? std::make_shared<Team>(threads_) : nullptr) {}
 
-ThreadPool::~ThreadPool() = default;
+ThreadPool::~ThreadPool() {
+  if (team_ != nullptr) team_->Stop();
+}
 
 void ThreadPool::ParallelFor(int64_t count, bqe_task task, void* argument) {
-  if (arena_ == nullptr || count <= 1) {
+  if (team_ == nullptr || count <= 1) {
     for (int64_t i = 0; i < count; ++i) task(argument, i, 0);
     return;
   }
-  // Each thread takes the next index until none is left: tasks balance
-  // themselves, and TBB makes one task object a thread, not one an index.
-  std::atomic<int64_t> next{0};
-  const auto drain = [&](uint32_t thread) {
-    for (int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
-         i = next.fetch_add(1, std::memory_order_relaxed)) {
-      task(argument, i, thread);
-    }
-  };
-  try {
-    arena_->arena.execute([&] {
-      tbb::parallel_for(
-          0, threads_,
-          [&](int) {
-            drain(static_cast<uint32_t>(
-                tbb::this_task_arena::current_thread_index()));
-          },
-          tbb::simple_partitioner());
-    });
-  } catch (...) {
-    // TBB could not start tasks. All that did start have ended; the caller does
-    // the rest.
-    drain(0);
-  }
+  Team::Run(team_, count, task, argument);
 }
 
 int DefaultThreads() { return tbb::info::default_concurrency(); }

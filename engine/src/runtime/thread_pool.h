@@ -22,9 +22,9 @@ class ThreadPool {
   void ParallelFor(int64_t count, bqe_task task, void* argument);
 
  private:
-  struct Arena;
+  class Team;
   int threads_;
-  std::unique_ptr<Arena> arena_;  // null with one thread
+  std::shared_ptr<Team> team_;  // null with one thread
 };
 
 // One per core that this process may use.

@@ -1,0 +1,101 @@
+// The parallel loops of a session: every index once, thread numbers that no two
+// tasks share at a time, and pools that come and go while helpers linger.
+#include "runtime/thread_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace bqengine {
+namespace {
+
+struct Loop {
+  Loop(int64_t count, int threads)
+      : done(size_t(count)), busy(size_t(threads)) {}
+
+  static void Task(void* argument, int64_t index, uint32_t thread) {
+    Loop& loop = *static_cast<Loop*>(argument);
+    if (loop.busy.at(thread).exchange(true)) loop.shared_thread = true;
+    loop.done.at(size_t(index)).fetch_add(1);
+    loop.busy[thread] = false;
+  }
+
+  void Check() const {
+    for (size_t i = 0; i < done.size(); ++i) {
+      ASSERT_EQ(done[i].load(), 1) << "index " << i;
+    }
+    EXPECT_FALSE(shared_thread);
+  }
+
+  std::vector<std::atomic<int>> done;
+  std::vector<std::atomic<bool>> busy;
+  std::atomic<bool> shared_thread{false};
+};
+
+void RunLoops(ThreadPool& pool, int loops) {
+  for (int i = 0; i < loops; ++i) {
+    Loop loop(i % 23, pool.threads());
+    pool.ParallelFor(i % 23, Loop::Task, &loop);
+    loop.Check();
+    if (testing::Test::HasFatalFailure()) return;
+  }
+}
+
+TEST(ThreadPool, EveryIndexOnce) {
+  for (int threads : {1, 2, 7}) {
+    SCOPED_TRACE(threads);
+    ThreadPool pool(threads);
+    EXPECT_GE(pool.threads(), 1);
+    EXPECT_LE(pool.threads(), threads);
+    RunLoops(pool, 5000);
+  }
+}
+
+// Helpers end between loops, or are about to.
+TEST(ThreadPool, AfterPauses) {
+  ThreadPool pool(2);
+  for (int us = 0; us < 600; us += 7) {
+    RunLoops(pool, 3);
+    std::this_thread::sleep_for(std::chrono::microseconds(us));
+  }
+}
+
+TEST(ThreadPool, DestroyedWhileHelpersWait) {
+  for (int i = 0; i < 300; ++i) {
+    ThreadPool pool(2);
+    RunLoops(pool, i % 40);
+  }
+}
+
+TEST(ThreadPool, SeveralAtOnce) {
+  std::vector<std::thread> users;
+  for (int i = 0; i < 3; ++i) {
+    users.emplace_back([] {
+      ThreadPool pool(2);
+      RunLoops(pool, 1000);
+    });
+  }
+  for (std::thread& user : users) user.join();
+}
+
+// A loop that has two threads' worth of waiting gets them both.
+TEST(ThreadPool, SecondThreadHelps) {
+  ThreadPool pool(2);
+  if (pool.threads() < 2) GTEST_SKIP() << "one core";
+  std::atomic<uint32_t> seen{0};
+  const auto meet = [](void* argument, int64_t, uint32_t thread) {
+    auto& threads = *static_cast<std::atomic<uint32_t>*>(argument);
+    threads.fetch_or(1u << thread);
+    while (threads.load() != 3) std::this_thread::yield();
+  };
+  pool.ParallelFor(2, meet, &seen);
+  EXPECT_EQ(seen.load(), 3u);
+}
+
+}  // namespace
+}  // namespace bqengine
