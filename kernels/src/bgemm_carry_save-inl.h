@@ -93,6 +93,7 @@ class CarrySaveTile {
         for_each_vector([&](int vector, CarrySums& s) BQE_INLINE_LAMBDA {
           CountGroup(row, weights + vector * kLanes, s);
         });
+        PrefetchWeights<kGroup * kStepWords>(weights);
         row += kGroup * kStepBytes;
         weights += kGroup * kStepWords;
         take_room();
