@@ -11,6 +11,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "bgemm_carry_save-inl.h"
 #include "bgemm_epilogue-inl.h"
 #include "bgemm_lookup-inl.h"
 #include "bgemm_tile-inl.h"
@@ -30,6 +31,17 @@ HWY_INLINE const uint32_t* WeightsOf(const TileWork& work) {
          work.channel * work.plan.channel_words;
 }
 
+template <class Op, int kRows, int kVectors>
+struct SelectCountTile {
+  using Tile = CountTile<Op, kRows, kVectors>;
+};
+#if BQE_LOOK_UP
+template <class Op, int kVectors>
+struct SelectCountTile<Op, 1, kVectors> {
+  using Tile = CarrySaveTile<Op, kVectors>;
+};
+#endif
+
 // Functions of tiles are not inlined into the loops around them: what those
 // loops keep in registers would take them from the tile.
 template <class Op, int kRows, int kTileVectors>
@@ -39,9 +51,9 @@ struct CountedTile {
 
   template <TileForm kForm>
   static HWY_NOINLINE HWY_ATTR void Run(const TileWork& work, void* buffer) {
-    CountTile<Op, kRows, kVectors>(work.rows.activations[work.n],
-                                   work.rows.row_offsets + work.first,
-                                   WeightsOf(work), StartsOf(work))
+    using Tile = typename SelectCountTile<Op, kRows, kVectors>::Tile;
+    Tile(work.rows.activations[work.n], work.rows.row_offsets + work.first,
+         WeightsOf(work), StartsOf(work))
         .Run(work.span, [&](const auto& for_each_row) BQE_INLINE_LAMBDA {
           TileOutput<kRows, kVectors>(*Reload(&work), 0)
               .template Put<kForm>(for_each_row, work.m, buffer);

@@ -13,6 +13,7 @@
 #define KERNELS_SRC_BGEMM_TILE_INL_H_
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 
 #include <cstdint>
@@ -57,6 +58,20 @@ template <class T>
 HWY_INLINE const T* Reload(const T* from) {
   asm("" : "+r"(from));
   return from;
+}
+
+// A single row reads weights as fast as it can, once: asks for a stretch of
+// them before it needs it. With AVX-512 without popcount that was slower, with
+// NEON it is not measured (figures: bench/README.md).
+template <int kWords>
+HWY_INLINE void PrefetchWeights([[maybe_unused]] const uint32_t* weights) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_AVX3
+  constexpr int kAheadBytes = 2048, kLineBytes = 64;
+  constexpr int kWordBytes = int(sizeof(uint32_t));
+  for (int at = 0; at < kWords * kWordBytes; at += kLineBytes) {
+    hwy::Prefetch(weights + (kAheadBytes + at) / kWordBytes);
+  }
+#endif
 }
 
 using D32 = hn::ScalableTag<uint32_t>;
@@ -214,6 +229,9 @@ class CountTile {
           const V32 w2 = kVectors > 2 ? hn::LoadU(d, weights + 2 * lanes) : w0;
           const V32 w3 = kVectors > 3 ? hn::LoadU(d, weights + 3 * lanes) : w0;
           weights += kVectors * lanes;
+          if constexpr (kRows == 1) {
+            PrefetchWeights<kVectors * kLanes>(weights);
+          }
           const auto count_row = [&](const uint8_t*& row, V32& c0, V32& c1,
                                      V32& c2, V32& c3) BQE_INLINE_LAMBDA {
             CountRow<Op, kVectors>(counter, row + i * kStepBytes, w0, w1, w2,
