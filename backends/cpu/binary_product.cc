@@ -9,15 +9,15 @@ namespace {
 using kernels::BconvPart;
 using kernels::BconvSpec;
 
-// Channels of a part begin at a word of packed output, for two threads must not
-// write to one word.
-constexpr int64_t kChannelStep = kernels::kWordBits;
+// Channels of a part begin at a cache line of the output: with packed output
+// two threads must not write to one word, and with any should not to one line.
+constexpr int64_t kLineBits = 512;
 
 // Binary multiply-adds of a task worth another thread: some 10 microseconds.
 constexpr int64_t kMinTaskWork = 3'000'000;
 
 // Fewer pixels in a part do not pay for reading all weights again: channels are
-// split instead.
+// split instead, if there are enough.
 constexpr int64_t kMinPartPixels = 32;
 
 int64_t RoundUp(int64_t value, int64_t multiple) {
@@ -73,14 +73,20 @@ BinaryProduct::Split BinaryProduct::SplitRun(int64_t pixels,
   // A few tasks for each thread, for some finish late; as many for each.
   const int64_t wanted = std::min(int64_t{4} * threads, most);
   if (threads == 1 || wanted < 2) return split;
-  const int64_t parts = RoundUp(std::max(fewest, wanted), threads);
-  if (plan_.shape.groups > 1 || pixels >= parts * kMinPartPixels) {
-    split.pixels = RoundUp(DivideUp(pixels, parts), kernels_.tile_rows);
-    split.pixel_parts = DivideUp(pixels, split.pixels);
-  } else {
-    split.channels = RoundUp(DivideUp(out * fewest, wanted), kChannelStep);
+  const int64_t channel_step =
+      output_of_.bits() ? kLineBits : int64_t{kernels::kWordBits};
+  const bool few_pixels =
+      pixels < RoundUp(std::max(fewest, wanted), threads) * kMinPartPixels;
+  if (few_pixels && plan_.shape.groups == 1 && out > channel_step) {
+    split.channels = RoundUp(DivideUp(out * fewest, wanted), channel_step);
     split.channel_parts = DivideUp(out, split.channels);
+    return split;
   }
+  const int64_t parts = RoundUp(
+      std::max(fewest, few_pixels ? int64_t{2} * threads : wanted), threads);
+  split.pixels = DivideUp(pixels, parts);
+  if (!few_pixels) split.pixels = RoundUp(split.pixels, kernels_.tile_rows);
+  split.pixel_parts = DivideUp(pixels, split.pixels);
   return split;
 }
 
