@@ -175,7 +175,7 @@ TEST_P(BinaryConvTest, MorePaddingThanImage) {
   }
 }
 
-// 1x1: read in place with stride 1, gathered with any other.
+// 1x1, of any stride.
 TEST_P(BinaryConvTest, Pointwise) {
   SCOPED_TRACE(testing::Message() << "seed " << kSeed + 5);
   Random random(kSeed + 5);
