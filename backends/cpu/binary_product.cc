@@ -9,11 +9,13 @@ namespace {
 using kernels::BconvPart;
 using kernels::BconvSpec;
 
-// Channels of a part begin at a cache line of the output: with packed output
-// two threads must not write to one word, and with any should not to one line.
+// Channels of a part begin at a cache line of the output, where its rows do:
+// two threads must not write to one word of packed output, and should not often
+// write to one line.
 constexpr int64_t kLineBits = 512;
 
-// Binary multiply-adds of a task worth another thread: some 10 microseconds.
+// Binary multiply-adds of a task worth another thread: 3 microseconds with
+// AVX-512 popcount, 10 with SSE4.
 constexpr int64_t kMinTaskWork = 3'000'000;
 
 // Fewer pixels in a part do not pay for reading all weights again: channels are

@@ -7,6 +7,7 @@
 #include "builtin_backends.h"
 #include "float_ops.h"
 #include "known_nodes.h"
+#include "node_shapes.h"
 
 namespace bqengine::backends::cpu {
 namespace {
@@ -54,7 +55,10 @@ class CpuBackend : public Backend {
   explicit CpuBackend(Target target) : target_(target) {}
 
   bool Supports(const NodeView& node) const override {
-    return FindOp(node.op()) != nullptr && IsKnownNode(node);
+    if (FindOp(node.op()) == nullptr || !IsKnownNode(node)) return false;
+    // Products of bytes lay out whole lines of the window.
+    return node.op() != "BinaryWeightConv" || !node.input(0).is_integer() ||
+           kernels::IsCompact(WindowOf(node));
   }
   std::unique_ptr<Kernel> Compile(const NodeView& node) const override {
     if (!Supports(node)) {

@@ -72,15 +72,11 @@ std::vector<double> TimeRound(Contender& contender, int threads) {
   return samples.empty() ? interrupted : samples;
 }
 
-// The median. But threads that wait for each other wait for the one that
-// another program holds up, on a busy machine nearly always, and for
-// milliseconds: of several threads, the time that one run in ten keeps to.
-std::optional<double> Result(std::vector<double> samples, int threads) {
+// The median. (Of several threads on a busy machine it says little: threads
+// that wait for each other wait for the one that another program holds up.)
+std::optional<double> Result(std::vector<double> samples) {
   if (samples.empty()) return std::nullopt;
-  if (threads == 1) return tools::Summarize(std::move(samples)).median;
-  const auto tenth = samples.begin() + std::ptrdiff_t(samples.size() / 10);
-  std::nth_element(samples.begin(), tenth, samples.end());
-  return *tenth;
+  return tools::Summarize(std::move(samples)).median;
 }
 
 // An engine that computed something else would be compared unfairly.
@@ -146,7 +142,7 @@ Times Compare(const std::vector<Column>& columns, const Layer& layer,
     }
   }
   for (std::vector<double>& of_column : samples) {
-    times.us.push_back(Result(std::move(of_column), threads));
+    times.us.push_back(Result(std::move(of_column)));
   }
   return times;
 }

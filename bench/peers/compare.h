@@ -22,10 +22,9 @@ struct Times {
 
 // In each of `rounds` every column runs some milliseconds, first warming up,
 // one after the other, so that nobody gains from a moment in which the machine
-// is quiet. Of one thread the result is the median of the processor times; of
-// several it is the time on the wall that one run in ten keeps to, since a
-// median would be that of the other programs on the machine. Runs in which the
-// system took a core away do not count, unless in a round there were no others.
+// is quiet. The result is the median: of one thread of processor times, of
+// several of times on the wall, which on a busy machine are those of the other
+// programs. Runs in which the system took a core away do not count, unless in a round there were no others.
 // Throws std::runtime_error if columns that compute the same do not agree.
 Times Compare(const std::vector<Column>& columns, const Layer& layer,
               int threads, int rounds);

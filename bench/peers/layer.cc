@@ -69,6 +69,11 @@ std::vector<BenchmarkShape> ReadLayerShapes(
   std::set<std::string> names;
   for (const std::string& path : paths) {
     for (BenchmarkShape& shape : ReadShapes(path)) {
+      // No peer has several bases, or the steps of a block.
+      if (shape.spec.epilogue.weight_bases > 1 ||
+          shape.spec.epilogue.post_steps > 0) {
+        continue;
+      }
       const size_t slash = shape.name.find('/');
       const size_t suffix = std::min(shape.name.find('_'), slash);
       shape.name.erase(suffix, slash - suffix);

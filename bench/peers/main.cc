@@ -4,7 +4,10 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <map>
 #include <set>
@@ -85,7 +88,14 @@ void DeclareOptions(CLI::App* app, Options* options) {
 
 Status CheckWritable(const std::string& path) {
   if (path.empty()) return Status();
-  return tools::WriteFile(path, std::string_view());
+  // To append nothing keeps what is there until there is something better.
+  std::FILE* const file = std::fopen(path.c_str(), "ab");
+  if (file == nullptr) {
+    return Status(StatusCode::kIo,
+                  path + ": cannot be written: " + std::strerror(errno));
+  }
+  std::fclose(file);
+  return Status();
 }
 
 // What is missing and why, each reason once, with the layers that it is about.

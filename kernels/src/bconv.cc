@@ -20,6 +20,13 @@ struct Pitches {
   int64_t pixel, line, image;
 };
 
+// Bytes from the first of `count` lines or pixels to the one behind the last.
+// Modulo 2^64: far from the image, where a window's corner may be, a distance
+// may be too large, but not that to the taps inside.
+int64_t Distance(int64_t count, int64_t pitch) {
+  return int64_t(uint64_t(count) * uint64_t(pitch));
+}
+
 int64_t MaxRuns(const BconvPlan& plan) {
   const Window& w = plan.shape.window;
   return plan.joins_taps ? w.kernel_h : w.kernel_h * w.kernel_w;
@@ -63,13 +70,14 @@ void MakeRuns(const BconvPlan& plan, TapSpan lines, TapSpan columns,
   span.runs = runs;
   int64_t done = 0;  // bytes of a row whose taps are cut out
   for (int64_t h = lines.begin; h < lines.end; ++h) {
-    const int64_t line = h * w.dilation_h * pitches.line;
+    const int64_t line = Distance(h * w.dilation_h, pitches.line);
     for (int64_t i = columns.begin; i < columns.end;) {
       const int64_t joined = plan.joins_taps ? taps : 1;
-      *runs++ = {
-          .offset = plan.cuts ? done : line + i * w.dilation_w * pitches.pixel,
-          .step = (h * w.kernel_w + i) * tap_steps,
-          .steps = joined * tap_steps};
+      *runs++ = {.offset = plan.cuts ? done
+                                     : line + Distance(i * w.dilation_w,
+                                                       pitches.pixel),
+                 .step = (h * w.kernel_w + i) * tap_steps,
+                 .steps = joined * tap_steps};
       done += joined * plan.tap_bytes;
       i += joined;
     }
@@ -120,8 +128,8 @@ class RowLister {
   void ListOnePixelImages() {
     const Window& w = plan_.shape.window;
     AddToSpan(0, plan_.rows[0], plan_.columns[0], part_.pixels);
-    const int64_t offset =
-        -w.pad_top * pitches_.line - w.pad_left * pitches_.pixel;
+    const int64_t offset = -Distance(w.pad_top, pitches_.line) -
+                           Distance(w.pad_left, pitches_.pixel);
     for (; listed_ < part_.pixels; ++listed_) {
       const int64_t image = part_.first_pixel + listed_;
       scratch_.row_offsets[listed_] = image * pitches_.image + offset;
@@ -156,8 +164,8 @@ class RowLister {
     const int64_t step = w.stride_w * pitches_.pixel;
     for (const int64_t end = listed_ + count; listed_ < end; ++oh) {
       int64_t offset = image * pitches_.image +
-                       (oh * w.stride_h - w.pad_top) * pitches_.line +
-                       (ow * w.stride_w - w.pad_left) * pitches_.pixel;
+                       Distance(oh * w.stride_h - w.pad_top, pitches_.line) +
+                       Distance(ow * w.stride_w - w.pad_left, pitches_.pixel);
       int64_t output = image * image_pixels_ + oh * w.out_w + ow;
       const int64_t line = std::min(columns.end - ow, end - listed_);
       for (int64_t i = 0; i < line; ++i) {
@@ -259,7 +267,9 @@ int64_t BconvPartPixels(const BgemmKernels& kernels, const BconvPlan& plan) {
   const Window& w = plan.shape.window;
   // What is read for each pixel that its neighbours do not read: in the image,
   // cut out of it, or prepared.
-  int64_t row_bytes = Pitches(plan.shape).pixel * w.stride_h * w.stride_w;
+  int64_t row_bytes = Pitches(plan.shape).pixel *
+                      std::min(w.stride_h, w.kernel_h) *
+                      std::min(w.stride_w, w.kernel_w);
   if (plan.cuts) row_bytes = product.steps * kStepBytes;
   row_bytes *= product.activation_bases;
   if (product.looks_up) row_bytes = int64_t(BgemmScratchBytes(product, 1)) / 2;

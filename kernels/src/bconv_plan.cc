@@ -44,7 +44,14 @@ int64_t FindClasses(const Axis& axis, PositionClass* classes, TapSpan* taps) {
   for (int64_t begin = 0; begin < axis.out; ++count) {
     const TapSpan span = InsideTaps(axis, begin);
     int64_t end = begin + 1;
-    while (end < axis.out && Same(InsideTaps(axis, end), span)) ++end;
+    for (int64_t beyond = axis.out; end < beyond;) {
+      const int64_t middle = end + (beyond - end) / 2;
+      if (Same(InsideTaps(axis, middle), span)) {
+        end = middle + 1;
+      } else {
+        beyond = middle;
+      }
+    }
     if (classes != nullptr) {
       classes[count] = {begin, end, span};
       taps[count] = span;

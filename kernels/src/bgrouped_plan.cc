@@ -303,6 +303,7 @@ bool UsesBgrouped(const BconvSpec& spec) {
   const int64_t in = shape.in_channels / shape.groups;
   const int64_t out = shape.out_channels / shape.groups;
   return shape.groups > 1 && in <= kWordBits && out <= kWordBits &&
+         IsCompact(shape.window) &&
          shape.window.kernel_h * shape.window.kernel_w * in <= kMaxSteps &&
          e.weight_bases == 1 && e.activation_bases == 1 && e.post_steps == 0 &&
          !spec.floats_too &&

@@ -75,6 +75,11 @@ std::vector<LargeOp> LargeOps(GraphMaker& maker) {
        {kBatch, 61, 59, 400},
        narrow,
        {{"weight", bits({1, 400, 3, 3, 4})}}},
+      // Packed output, split by channels at cache lines.
+      {"BinaryGemm",
+       {kBatch, 4096},
+       {{"output_type", std::string("bipolar")}},
+       {{"weight", bits({1, 1100, 4096})}}},
       {"MaxPool", {kBatch, 61, 59, 37}, window, {}},
       {"AveragePool", {kBatch, 61, 59, 37}, window, {}},
       {"GlobalAveragePool", {kBatch, 61, 59, 37}, {}, {}},
@@ -108,12 +113,17 @@ TEST(CpuThreads, NeverChangeABit) {
   for (const LargeOp& large : LargeOps(maker)) {
     Graph graph = maker.Start(large.input);
     std::string from = "x";
-    if (large.op == "BinaryConv") {
+    if (large.op == "BinaryConv" || large.op == "BinaryGemm") {
       from = "bits";
       GraphMaker::Add(graph, "Binarize", from, {"x"}, {}, {});
     }
     GraphMaker::Add(graph, large.op, "y", {from}, large.attributes,
                     large.constants);
+    if (large.attributes.contains("output_type")) {
+      GraphMaker::Add(
+          graph, "BinaryGemm", "sums", {"y"}, {},
+          {{"weight", maker.RandomBits(DataType::kBipolar, {1, 50, 1100})}});
+    }
     auto model = Model::FromGraph(std::move(graph));
     ASSERT_TRUE(model.ok()) << model.status().message();
     const auto count = ElementCount(large.input, kBatchSize);

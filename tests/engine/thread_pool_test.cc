@@ -14,6 +14,19 @@
 namespace bqengine {
 namespace {
 
+// Bounds a wait for another thread, so that a test fails in place of hanging.
+constexpr std::chrono::seconds kLong{20};
+
+template <typename Condition>
+bool WaitFor(const Condition& condition) {
+  const auto end = std::chrono::steady_clock::now() + kLong;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
 struct Loop {
   Loop(int64_t count, int threads)
       : done(size_t(count)), busy(size_t(threads)) {}
@@ -83,18 +96,56 @@ TEST(ThreadPool, SeveralAtOnce) {
   for (std::thread& user : users) user.join();
 }
 
-// A loop that has two threads' worth of waiting gets them both.
+// Both threads are surely in the loop at once, and go on working there: the
+// first two tasks wait for each other.
+struct Meeting : Loop {
+  using Loop::Loop;
+  static void Task(void* argument, int64_t index, uint32_t thread) {
+    Meeting& meeting = *static_cast<Meeting*>(argument);
+    if (meeting.busy.at(thread).exchange(true)) meeting.shared_thread = true;
+    if (index < 2) {
+      meeting.threads.fetch_or(1u << thread);
+      if (!WaitFor([&] { return meeting.threads.load() == 3; })) {
+        meeting.alone = true;
+      }
+    }
+    std::this_thread::yield();
+    meeting.busy[thread] = false;
+    meeting.done.at(size_t(index)).fetch_add(1);
+  }
+  std::atomic<uint32_t> threads{0};
+  std::atomic<bool> alone{false};
+};
+
+void Meet(ThreadPool& pool, int loops) {
+  for (int i = 0; i < loops; ++i) {
+    Meeting meeting(2 + i % 40, 2);
+    pool.ParallelFor(2 + i % 40, Meeting::Task, &meeting);
+    meeting.Check();
+    ASSERT_FALSE(meeting.alone) << "the second thread did not come";
+  }
+}
+
 TEST(ThreadPool, SecondThreadHelps) {
   ThreadPool pool(2);
   if (pool.threads() < 2) GTEST_SKIP() << "one core";
-  std::atomic<uint32_t> seen{0};
-  const auto meet = [](void* argument, int64_t, uint32_t thread) {
-    auto& threads = *static_cast<std::atomic<uint32_t>*>(argument);
-    threads.fetch_or(1u << thread);
-    while (threads.load() != 3) std::this_thread::yield();
-  };
-  pool.ParallelFor(2, meet, &seen);
-  EXPECT_EQ(seen.load(), 3u);
+  Meet(pool, 2000);
+}
+
+// TBB has one thread for both on a machine with two cores.
+TEST(ThreadPool, BusyPoolsShareThreads) {
+  ThreadPool busy(2);
+  if (busy.threads() < 2) GTEST_SKIP() << "one core";
+  std::atomic<bool> stop{false};
+  std::thread user([&] {
+    while (!stop.load()) RunLoops(busy, 10);
+  });
+  {
+    ThreadPool pool(2);
+    Meet(pool, 5);
+  }
+  stop = true;
+  user.join();
 }
 
 }  // namespace

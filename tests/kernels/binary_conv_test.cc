@@ -7,6 +7,7 @@
 
 #include "binary_test_util.h"
 #include "kernels/bconv.h"
+#include "kernels/bgrouped.h"
 
 namespace bqengine::kernels {
 namespace {
@@ -173,6 +174,25 @@ TEST_P(BinaryConvTest, MorePaddingThanImage) {
       if (HasFatalFailure()) return;
     }
   }
+}
+
+// Numbers whose products are beyond 64 bits.
+TEST_P(BinaryConvTest, FarWindows) {
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed + 9);
+  Random random(kSeed + 9);
+  constexpr int64_t kFar = int64_t{1} << 30;
+  BconvSpec strided = Square(2, 128, 16, 1, 0);
+  strided.shape.window.stride_h = strided.shape.window.stride_w = kFar;
+  strided.shape.window.out_h = strided.shape.window.out_w = 1;
+  CheckWithRandomEpilogue(GetParam(), strided, random);
+  // One tap of four meets the image.
+  BconvSpec dilated = Square(2, 64, 64, 2, 0, 64);
+  Window& w = dilated.shape.window;
+  w.dilation_h = w.dilation_w = w.stride_h = w.stride_w = kFar;
+  w.pad_top = w.pad_left = w.pad_bottom = w.pad_right = kFar;
+  w.out_h = w.out_w = 2;
+  EXPECT_FALSE(UsesBgrouped(dilated));
+  CheckWithRandomEpilogue(GetParam(), dilated, random);
 }
 
 // 1x1, of any stride.

@@ -67,13 +67,6 @@ void RandomizeFormat(Random& random, BconvSpec& spec) {
   spec.bits_out = OneIn(random, 2);
 }
 
-// An array whose last byte is the last of its memory, so that a sanitizer, or
-// valgrind, sees what is read behind it.
-std::vector<uint64_t> Exactly(std::vector<uint64_t> values) {
-  values.shrink_to_fit();
-  return values;
-}
-
 // Runs `spec` in ranges of rows, in random order, and compares.
 void Check(Target target, const BconvSpec& spec, Random& random) {
   SCOPED_TRACE(Describe(spec));
@@ -82,9 +75,9 @@ void Check(Target target, const BconvSpec& spec, Random& random) {
   const Window& w = shape.window;
   const int64_t out = shape.out_channels;
   const int64_t pixels = w.batch * w.out_h * w.out_w;
-  const std::vector<uint64_t> x =
-      Exactly(RandomRows(random, w.batch * w.in_h * w.in_w, shape.in_channels));
-  const std::vector<uint64_t> weight = Exactly(RandomRows(
+  const BeforeForbidden<uint64_t> x(
+      RandomRows(random, w.batch * w.in_h * w.in_w, shape.in_channels));
+  const BeforeForbidden<uint64_t> weight(RandomRows(
       random, out * w.kernel_h * w.kernel_w, shape.in_channels / shape.groups));
   std::vector<float> want(size_t(spec.bits_out ? 0 : pixels * out));
   std::vector<uint64_t> want_bits(

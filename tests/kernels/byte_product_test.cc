@@ -54,8 +54,8 @@ class ByteProductTest : public testing::TestWithParam<Target> {
                  << (std::is_signed_v<T> ? " int8" : " uint8"));
     const int64_t taps = window.kernel_h * window.kernel_w;
     const int64_t group_in = shape.in_channels / shape.groups;
-    const std::vector<T> x =
-        RandomBytes<T>(random_, InputPixels(window) * shape.in_channels);
+    const BeforeForbidden<T> x(
+        RandomBytes<T>(random_, InputPixels(window) * shape.in_channels));
     const std::vector<uint64_t> weight =
         RandomRows(random_, bases * shape.out_channels * taps, group_in);
 

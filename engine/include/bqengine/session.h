@@ -79,7 +79,7 @@ class BQENGINE_API Session {
   // Runs `batch` (1 to max_batch) items. One view per input and output, in the
   // order of the model; memory is the caller's, aligned to its element (float
   // 4 bytes, packed words 8, integers 1), exactly batch items long, channels-last, outputs
-  // overlapping neither inputs nor each other. Allocates nothing. On an error outputs are
+  // overlapping neither inputs nor each other. Allocates nothing with one thread. On an error outputs are
   // undefined and the session can be used again.
   Status Run(int64_t batch, std::span<const InputView> inputs,
              std::span<const OutputView> outputs);

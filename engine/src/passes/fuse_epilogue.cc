@@ -102,7 +102,8 @@ void AbsorbSign(GraphEditor& editor, Node& product) {
 }
 
 // Narrow groups, depthwise ones above all, have kernels that are many times
-// faster than those that take steps (kernels/bgrouped.h).
+// faster than those that take steps (kernels/bgrouped.h). Which groups are
+// narrow is the backends' affair: wide ones, which are rare, stay unfused, too.
 bool HasGroups(const Node& product) {
   return product.op == "BinaryConv" &&
          AttributeOf(product, "group") != Attribute(int64_t{1});

@@ -10,10 +10,18 @@
 #include <vector>
 
 namespace bqengine {
+namespace {
+
+// Helpers of all teams that TBB has not started yet.
+std::atomic<int64_t> waiting{0};
+
+}  // namespace
 
 // The loop of the moment, and the helpers: tasks of TBB that take part in it
 // and in those that follow soon, for a sleeping thread takes as long to wake as
-// a layer to compute. A helper that has found no loop for a while ends.
+// a layer to compute. A helper that has found no loop for a while ends. So
+// does, after a longer while, one that has: TBB has few threads, and the
+// helpers of other sessions wait for them.
 //
 // Helpers own the team with the pool, which therefore need not wait for one
 // that TBB has not started yet.
@@ -40,32 +48,45 @@ class ThreadPool::Team {
  private:
   static constexpr int64_t kClosed = int64_t{1} << 62;
   static constexpr std::chrono::microseconds kPatience{200};
+  static constexpr std::chrono::milliseconds kShift{5};
+  static constexpr std::chrono::milliseconds kRest{100};
+  using Clock = std::chrono::steady_clock;
+  static Clock::rep Now() { return Clock::now().time_since_epoch().count(); }
 
   // Makes helper i unless it is there.
   static void Call(const std::shared_ptr<Team>& team, size_t i) {
+    if (waiting.load() > 0 && Now() < team->rest_end_.load()) return;
     if (team->helping_[i].exchange(true)) return;
+    waiting.fetch_add(1);
     try {
       team->arena_.enqueue([team, i] { team->Help(i); });
     } catch (...) {
       // No memory for a task: the others do its part.
+      waiting.fetch_sub(1);
       team->helping_[i].store(false);
     }
   }
 
   void Help(size_t i) {
-    using Clock = std::chrono::steady_clock;
+    waiting.fetch_sub(1);
+    const auto shift_end = Clock::now() + kShift;
+    bool relieved = false;
     do {
       auto end = Clock::now() + kPatience;
-      while (!stopping_.load() && Clock::now() < end) {
+      while (!stopping_.load() && !relieved && Clock::now() < end) {
         if (Join(uint32_t(i) + 1)) {
           end = Clock::now() + kPatience;
         } else {
           std::this_thread::yield();
         }
+        relieved = waiting.load() > 0 && Clock::now() > shift_end;
       }
+      if (relieved)
+        rest_end_.store((Clock::now() + kRest).time_since_epoch().count());
       helping_[i].store(false);
       // A loop may have been opened just before that, by one who saw us here.
-    } while (!stopping_.load() && IsOpen() && !helping_[i].exchange(true));
+    } while (!stopping_.load() && !relieved && IsOpen() &&
+             !helping_[i].exchange(true));
   }
 
   bool IsOpen() const {
@@ -93,6 +114,7 @@ class ThreadPool::Team {
   tbb::task_arena arena_;
   std::vector<std::atomic<bool>> helping_;
   std::atomic<bool> stopping_{false};
+  std::atomic<Clock::rep> rest_end_{0};  // until then others are called first
 
   // Helpers inside, plus kClosed if no more may enter: those who find that
   // leave at once.

@@ -99,7 +99,8 @@ const BgroupedKernels* GetBgroupedKernels(Target target);
 
 // Whether these kernels can compile a convolution, which they then do faster
 // than a product for each group: up to 255 terms, groups of at most a word, one
-// base of each kind, no alpha or beta before floats, no steps, one output.
+// base of each kind, no alpha or beta before floats, no steps, one output, and
+// a window that IsCompact.
 bool UsesBgrouped(const BconvSpec& spec);
 
 // The rest is for specs that do. Memory for a plan, to be aligned to 64 bytes.

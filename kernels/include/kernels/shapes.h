@@ -46,6 +46,20 @@ struct Window {
   int64_t pad_bottom = 0, pad_right = 0;
 };
 
+// Whether a window stays close to the image, as that of any network does. What
+// lays out whole lines of it, padding and gaps included, takes no other.
+constexpr bool IsCompact(const Window& w) {
+  constexpr int64_t kMaxStep = 64, kMaxReach = 4096;
+  const int64_t reach_h = (w.kernel_h - 1) * w.dilation_h;
+  const int64_t reach_w = (w.kernel_w - 1) * w.dilation_w;
+  if (w.stride_h > kMaxStep || w.stride_w > kMaxStep || reach_h > kMaxReach ||
+      reach_w > kMaxReach || w.pad_top > kMaxReach || w.pad_left > kMaxReach) {
+    return false;
+  }
+  return (w.out_h - 1) * w.stride_h <= w.in_h + kMaxReach &&
+         (w.out_w - 1) * w.stride_w <= w.in_w + kMaxReach;
+}
+
 struct ConvShape {
   Window window;
   int64_t in_channels;   // C, of all groups together
