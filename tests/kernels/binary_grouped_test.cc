@@ -18,53 +18,16 @@ class BinaryGroupedTest : public testing::TestWithParam<Target> {};
 
 constexpr uint64_t kSeed = 20261123;
 
-// Fills in the output size for pads in front and behind; false if there is no
-// output.
-bool SetOutput(int64_t pad_bottom, int64_t pad_right, Window& w) {
-  const auto size = [](int64_t padded, int64_t kernel, int64_t stride,
-                       int64_t dilation) {
-    const int64_t extent = (kernel - 1) * dilation + 1;
-    return padded < extent ? 0 : (padded - extent) / stride + 1;
-  };
-  w.out_h = size(w.in_h + w.pad_top + pad_bottom, w.kernel_h, w.stride_h,
-                 w.dilation_h);
-  w.out_w = size(w.in_w + w.pad_left + pad_right, w.kernel_w, w.stride_w,
-                 w.dilation_w);
-  return w.out_h > 0 && w.out_w > 0;
-}
-
 // `in` and `out` channels of each group.
-BconvSpec Square(int64_t size, int64_t groups, int64_t in, int64_t out,
+BconvSpec Groups(int64_t size, int64_t groups, int64_t in, int64_t out,
                  int64_t kernel, int64_t stride = 1, int64_t dilation = 1) {
-  BconvSpec spec = {};
-  const int64_t pad = (kernel - 1) * dilation / 2;
-  spec.shape = {.window = {.batch = 1,
-                           .in_h = size,
-                           .in_w = size,
-                           .out_h = 0,
-                           .out_w = 0,
-                           .kernel_h = kernel,
-                           .kernel_w = kernel,
-                           .stride_h = stride,
-                           .stride_w = stride,
-                           .dilation_h = dilation,
-                           .dilation_w = dilation,
-                           .pad_top = pad,
-                           .pad_left = pad},
-                .in_channels = groups * in,
-                .out_channels = groups * out,
-                .groups = groups};
-  EXPECT_TRUE(SetOutput(pad, pad, spec.shape.window));
-  return spec;
+  return Square(size, groups * in, groups * out, kernel,
+                (kernel - 1) * dilation / 2, groups, stride, dilation);
 }
 
-void RandomizeFormat(Random& random, BconvSpec& spec) {
-  const bool bipolar = !OneIn(random, 3);
-  spec.format = {
-      .activations = bipolar ? Encoding::kBipolar : Encoding::kUnipolar,
-      .weights = OneIn(random, 3) ? Encoding::kUnipolar : Encoding::kBipolar,
-      .pad_value = int(Uniform(random, bipolar ? -1 : 0, 1))};
-  spec.bits_out = OneIn(random, 2);
+void RandomizeOneOutput(Random& random, BconvSpec& spec) {
+  RandomizeFormat(random, spec);
+  spec.floats_too = false;
 }
 
 // Runs `spec` in ranges of rows, in random order, and compares.
@@ -145,9 +108,9 @@ TEST_P(BinaryGroupedTest, RandomShapes) {
          .stride_w = any(1, 3),
          .dilation_h = any(1, 3),
          .dilation_w = any(1, 3),
-         .pad_top = any(0, 4),
-         .pad_left = any(0, 4)};
-    if (!SetOutput(any(0, 4), any(0, 4), w)) continue;
+         .pad_top = 0,
+         .pad_left = 0};
+    if (!SetOutput({any(0, 4), any(0, 4), any(0, 4), any(0, 4)}, w)) continue;
     const int64_t group_in = OneIn(random, 2) ? 1 : any(2, 20);
     const int64_t group_out = OneIn(random, 2) ? group_in : any(1, 20);
     spec.shape.groups = any(2, 193);
@@ -157,7 +120,7 @@ TEST_P(BinaryGroupedTest, RandomShapes) {
     const int64_t work = w.batch * w.out_h * w.out_w * w.kernel_h * w.kernel_w *
                          spec.shape.out_channels;
     if (work > 120'000) continue;
-    RandomizeFormat(random, spec);
+    RandomizeOneOutput(random, spec);
     if (!UsesBgrouped(spec)) continue;
     CheckWithRandomEpilogue(GetParam(), spec, random);
     if (HasFatalFailure()) return;
@@ -170,8 +133,8 @@ TEST_P(BinaryGroupedTest, DepthwiseOfEveryNumberOfChannels) {
   Random random(kSeed + 1);
   for (int64_t channels = 2; channels <= 193; ++channels) {
     for (bool bits_out : {false, true}) {
-      BconvSpec spec = Square(5, channels, 1, 1, 3);
-      RandomizeFormat(random, spec);
+      BconvSpec spec = Groups(5, channels, 1, 1, 3);
+      RandomizeOneOutput(random, spec);
       spec.bits_out = bits_out;
       CheckWithRandomEpilogue(GetParam(), spec, random);
       if (HasFatalFailure()) return;
@@ -183,11 +146,11 @@ TEST_P(BinaryGroupedTest, EveryFormat) {
   SCOPED_TRACE(testing::Message() << "seed " << kSeed + 2);
   Random random(kSeed + 2);
   const BconvSpec shapes[] = {
-      Square(7, 70, 1, 1, 3),    Square(8, 33, 1, 1, 5, 2),
-      Square(6, 33, 1, 3, 3),    Square(9, 16, 8, 8, 3),
-      Square(9, 9, 16, 16, 3),   Square(7, 40, 4, 4, 3, 2, 2),
-      Square(7, 10, 12, 12, 3),  Square(7, 3, 64, 64, 1),
-      Square(9, 3, 28, 5, 3, 2), Square(5, 600, 1, 1, 3)};
+      Groups(7, 70, 1, 1, 3),    Groups(8, 33, 1, 1, 5, 2),
+      Groups(6, 33, 1, 3, 3),    Groups(9, 16, 8, 8, 3),
+      Groups(9, 9, 16, 16, 3),   Groups(7, 40, 4, 4, 3, 2, 2),
+      Groups(7, 10, 12, 12, 3),  Groups(7, 3, 64, 64, 1),
+      Groups(9, 3, 28, 5, 3, 2), Groups(5, 600, 1, 1, 3)};
   for (BconvSpec spec : shapes) {
     for (Encoding activations : {Encoding::kBipolar, Encoding::kUnipolar}) {
       for (Encoding weights : {Encoding::kBipolar, Encoding::kUnipolar}) {
@@ -211,9 +174,9 @@ TEST_P(BinaryGroupedTest, LargestCounts) {
   Random random(kSeed + 3);
   for (int64_t kernel : {3, 4, 15}) {
     const int64_t in = 255 / (kernel * kernel);
-    BconvSpec spec = Square(kernel, 66, in, 1, kernel);
+    BconvSpec spec = Groups(kernel, 66, in, 1, kernel);
     for (int i = 0; i < 4; ++i) {
-      RandomizeFormat(random, spec);
+      RandomizeOneOutput(random, spec);
       CheckWithRandomEpilogue(GetParam(), spec, random);
       if (HasFatalFailure()) return;
     }
@@ -226,11 +189,10 @@ TEST_P(BinaryGroupedTest, MorePaddingThanImage) {
   Random random(kSeed + 4);
   for (int64_t kernel : {1, 2, 3}) {
     for (int64_t in : {1, 4}) {
-      BconvSpec spec = Square(2, 70, in, in, kernel);
-      spec.shape.window.pad_top = spec.shape.window.pad_left = 4;
-      ASSERT_TRUE(SetOutput(4, 4, spec.shape.window));
+      BconvSpec spec = Groups(2, 70, in, in, kernel);
+      ASSERT_TRUE(SetOutput({4, 4, 4, 4}, spec.shape.window));
       for (int i = 0; i < 4; ++i) {
-        RandomizeFormat(random, spec);
+        RandomizeOneOutput(random, spec);
         CheckWithRandomEpilogue(GetParam(), spec, random);
         if (HasFatalFailure()) return;
       }
@@ -239,7 +201,7 @@ TEST_P(BinaryGroupedTest, MorePaddingThanImage) {
 }
 
 TEST(BinaryGrouped, LeavesTheRest) {
-  BconvSpec spec = Square(5, 8, 1, 1, 3);
+  BconvSpec spec = Groups(5, 8, 1, 1, 3);
   EXPECT_TRUE(UsesBgrouped(spec));
   const float scale = 2;
   spec.epilogue.alpha = &scale;
@@ -254,10 +216,10 @@ TEST(BinaryGrouped, LeavesTheRest) {
   spec.epilogue.post_steps = 0;
   spec.epilogue.weight_bases = 2;
   EXPECT_FALSE(UsesBgrouped(spec));
-  EXPECT_FALSE(UsesBgrouped(Square(16, 8, 1, 1, 16)));  // 256 terms
-  EXPECT_FALSE(UsesBgrouped(Square(5, 2, 65, 1, 1)));
-  EXPECT_FALSE(UsesBgrouped(Square(5, 2, 1, 65, 1)));
-  EXPECT_FALSE(UsesBgrouped(Square(5, 1, 16, 16, 1)));
+  EXPECT_FALSE(UsesBgrouped(Groups(16, 8, 1, 1, 16)));  // 256 terms
+  EXPECT_FALSE(UsesBgrouped(Groups(5, 2, 65, 1, 1)));
+  EXPECT_FALSE(UsesBgrouped(Groups(5, 2, 1, 65, 1)));
+  EXPECT_FALSE(UsesBgrouped(Groups(5, 1, 16, 16, 1)));
 }
 
 INSTANTIATE_TEST_SUITE_P(Targets, BinaryGroupedTest,

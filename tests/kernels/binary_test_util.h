@@ -130,6 +130,62 @@ inline std::unique_ptr<RandomEpilogue> RandomWeightEpilogue(Random& random,
   return e;
 }
 
+struct Pads {
+  int64_t top, left, bottom, right;
+};
+
+inline int64_t OutSize(int64_t in, int64_t pads, int64_t kernel, int64_t stride,
+                       int64_t dilation) {
+  const int64_t extent = (kernel - 1) * dilation + 1;
+  return in + pads < extent ? 0 : (in + pads - extent) / stride + 1;
+}
+
+// Fills in the output size; false if there is no output.
+inline bool SetOutput(const Pads& pads, Window& w) {
+  w.pad_top = pads.top;
+  w.pad_left = pads.left;
+  w.out_h = OutSize(w.in_h, pads.top + pads.bottom, w.kernel_h, w.stride_h,
+                    w.dilation_h);
+  w.out_w = OutSize(w.in_w, pads.left + pads.right, w.kernel_w, w.stride_w,
+                    w.dilation_w);
+  return w.out_h > 0 && w.out_w > 0;
+}
+
+inline void RandomizeFormat(Random& random, BconvSpec& spec) {
+  const bool bipolar = OneIn(random, 2);
+  spec.format = {
+      .activations = bipolar ? Encoding::kBipolar : Encoding::kUnipolar,
+      .weights = OneIn(random, 2) ? Encoding::kBipolar : Encoding::kUnipolar,
+      .pad_value = int(Uniform(random, bipolar ? -1 : 0, 1))};
+  spec.bits_out = OneIn(random, 2);
+  spec.floats_too = spec.bits_out && OneIn(random, 3);
+}
+
+// A square kernel over a square image; channels of all groups together.
+inline BconvSpec Square(int64_t size, int64_t in, int64_t out, int64_t kernel,
+                        int64_t pad, int64_t groups = 1, int64_t stride = 1,
+                        int64_t dilation = 1) {
+  BconvSpec spec = {};
+  spec.shape = {.window = {.batch = 1,
+                           .in_h = size,
+                           .in_w = size,
+                           .out_h = 0,
+                           .out_w = 0,
+                           .kernel_h = kernel,
+                           .kernel_w = kernel,
+                           .stride_h = stride,
+                           .stride_w = stride,
+                           .dilation_h = dilation,
+                           .dilation_w = dilation,
+                           .pad_top = 0,
+                           .pad_left = 0},
+                .in_channels = in,
+                .out_channels = out,
+                .groups = groups};
+  EXPECT_TRUE(SetOutput({pad, pad, pad, pad}, spec.shape.window));
+  return spec;
+}
+
 inline std::string Describe(const BconvSpec& spec) {
   const Window& w = spec.shape.window;
   const Epilogue& e = spec.epilogue;
