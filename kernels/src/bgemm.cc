@@ -139,13 +139,14 @@ HWY_INLINE HWY_ATTR void ForEachTile(const BgemmPlan& plan,
   }
 }
 
-template <class Op, int kVectors>
-HWY_ATTR void CountColumn(const BgemmPlan& plan, const BgemmRows& rows,
-                          int64_t channel) {
+// kSize: vectors or blocks of the tile, as Tile counts them.
+template <template <class, int, int> class Tile, class Op, int kSize>
+HWY_ATTR void RunColumn(const BgemmPlan& plan, const BgemmRows& rows,
+                        int64_t channel) {
   ForEachTile(plan, rows, channel,
               [](auto num_rows, const TileWork& work) HWY_ATTR {
                 constexpr int kRows = num_rows;
-                RunTile<CountedTile<Op, kRows, kVectors>, kRows>(work);
+                RunTile<Tile<Op, kRows, kSize>, kRows>(work);
               });
 }
 
@@ -157,13 +158,14 @@ HWY_ATTR void RunCounting(const BgemmPlan& plan, const BgemmRows& rows) {
        channel += kBlockVectors * lanes) {
     const int64_t left = end - channel;
     if (left <= lanes) {
-      CountColumn<Op, 1>(plan, rows, channel);
+      RunColumn<CountedTile, Op, 1>(plan, rows, channel);
     } else if (kBlockVectors == 2 || left <= 2 * lanes) {
-      CountColumn<Op, 2>(plan, rows, channel);
+      RunColumn<CountedTile, Op, 2>(plan, rows, channel);
     } else if (left <= 3 * lanes) {
-      CountColumn<Op, HWY_MIN(3, kBlockVectors)>(plan, rows, channel);
+      RunColumn<CountedTile, Op, HWY_MIN(3, kBlockVectors)>(plan, rows,
+                                                            channel);
     } else {
-      CountColumn<Op, kBlockVectors>(plan, rows, channel);
+      RunColumn<CountedTile, Op, kBlockVectors>(plan, rows, channel);
     }
   }
 }
@@ -224,16 +226,6 @@ HWY_ATTR void PreparePairs(const BgemmPlan& plan, const BgemmRows& rows,
   });
 }
 
-template <class Op, int kBlocks>
-HWY_ATTR void LookUpColumn(const BgemmPlan& plan, const BgemmRows& rows,
-                           int64_t channel) {
-  ForEachTile(plan, rows, channel,
-              [](auto num_rows, const TileWork& work) HWY_ATTR {
-                constexpr int kRows = num_rows;
-                RunTile<LookedUpTile<Op, kRows, kBlocks>, kRows>(work);
-              });
-}
-
 template <class Op>
 HWY_ATTR void RunLookingUp(const BgemmPlan& plan, const BgemmRows& rows) {
   for (int64_t n = 0; n < plan.activation_bases; ++n) {
@@ -244,9 +236,9 @@ HWY_ATTR void RunLookingUp(const BgemmPlan& plan, const BgemmRows& rows) {
   for (int64_t channel = rows.first_channel; channel < end;
        channel += 2 * block) {
     if (end - channel > block) {
-      LookUpColumn<Op, 2>(plan, rows, channel);
+      RunColumn<LookedUpTile, Op, 2>(plan, rows, channel);
     } else {
-      LookUpColumn<Op, 1>(plan, rows, channel);
+      RunColumn<LookedUpTile, Op, 1>(plan, rows, channel);
     }
   }
 }

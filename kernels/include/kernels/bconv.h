@@ -52,9 +52,6 @@ struct BconvSpec {
   bool floats_too = false;  // beside the bits
 };
 
-// K = kernel_h * kernel_w * in_channels / groups must be below this.
-inline constexpr int64_t kMaxAccumulator = int64_t{1} << 30;
-
 // Memory for a plan, to be aligned to 64 bytes.
 uint64_t BconvPlanBytes(const BgemmKernels& kernels, const BconvSpec& spec);
 
