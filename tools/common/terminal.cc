@@ -106,6 +106,13 @@ std::string FormatCount(double count) {
   return ThreeDigits(count / 1e12) + " T";
 }
 
+std::string FormatBytes(int64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  const double count = static_cast<double>(bytes);
+  if (bytes < 1000000) return fmt::format("{:.1f} kB", count / 1e3);
+  return fmt::format("{:.2f} MB", count / 1e6);
+}
+
 std::string FormatRate(double per_second, std::string_view unit) {
   return fmt::format("{} {}/s", FormatCount(per_second), unit);
 }

@@ -3,6 +3,7 @@
 #define BQENGINE_TOOLS_COMMON_TERMINAL_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,9 @@ std::string WrapLines(std::string_view text, int width, int indent = 0);
 
 // "12.3 us", "4.56 ms", "1.23 s": three digits that matter.
 std::string FormatMicroseconds(double us);
+
+// "987 B", "12.3 kB", "1.23 MB".
+std::string FormatBytes(int64_t bytes);
 
 // 1234567 as "1.23 M".
 std::string FormatCount(double count);

@@ -54,7 +54,8 @@ Status Run(Options* options) {
   if (const Status s = Complete(options); !s.ok()) return s;
   const auto source = ReadOnnx(options->input);
   if (!source.ok()) return tools::InputError(source.status());
-  const auto conversion = ConvertModel(*source, options->convert);
+  const auto conversion =
+      ConvertModel(*source, options->import_options.convert);
   if (!conversion.ok()) return NameModel(conversion.status(), options->input);
   if (const auto shapes = InferShapes(conversion->graph); !shapes.ok()) {
     return NameModel(shapes.status(), options->input);

@@ -6,16 +6,14 @@
 #include <string>
 
 #include "bqengine/status.h"
-#include "convert.h"
+#include "import_options.h"
 
 namespace bqengine::convert {
 
 struct Options {
-  std::string input, output, report, labels;
-  std::string scale = "1", mean = "0", std = "1";
-  std::string layout = "NCHW";
+  std::string input, output, report;
   bool json = false;
-  ConvertOptions convert;  // filled in by Complete
+  ImportOptions import_options;
 };
 
 void DeclareOptions(CLI::App* app, Options* options);

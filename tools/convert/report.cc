@@ -4,36 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
+
+#include "common/terminal.h"
 
 namespace bqengine::convert {
 namespace {
-
-// The model file, and the weights file if it names one.
-std::vector<FileSize> WrittenFiles(const std::string& path) {
-  const auto size = [](const std::filesystem::path& file) {
-    std::error_code error;
-    return FileSize{
-        file.string(),
-        static_cast<int64_t>(std::filesystem::file_size(file, error))};
-  };
-  std::vector<FileSize> files = {size(path)};
-  std::ifstream in(path);
-  const auto json = nlohmann::json::parse(in, nullptr, false);
-  if (json.is_object() && json.contains("weights")) {
-    files.push_back(size(std::filesystem::path(path).parent_path() /
-                         json["weights"].get<std::string>()));
-  }
-  return files;
-}
-
-std::string SizeText(int64_t bytes) {
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  if (bytes < 1000000) return fmt::format("{:.1f} kB", bytes / 1e3);
-  return fmt::format("{:.2f} MB", bytes / 1e6);
-}
 
 std::string OutputText(const TensorInfo& info) {
   const Shape item(info.shape.begin() + 1, info.shape.end());
@@ -69,7 +45,7 @@ std::string InputText(const GraphInput& input) {
 
 std::string WeightText(const LayerReport& layer) {
   if (!layer.has_weights) return "";
-  return fmt::format("{} of {}", SizeText(layer.weight_bytes),
+  return fmt::format("{} of {}", tools::FormatBytes(layer.weight_bytes),
                      layer.weights == DataType::kFloat32 ? "floats" : "bits");
 }
 
@@ -82,12 +58,6 @@ std::string ReasonText(const LayerReport& layer) {
 
 }  // namespace
 
-int64_t Report::file_bytes() const {
-  int64_t bytes = 0;
-  for (const FileSize& file : files) bytes += file.bytes;
-  return bytes;
-}
-
 Result<Report> MakeReport(const SourceModel& source,
                           const std::string& source_path,
                           const Conversion& conversion, const Graph& graph,
@@ -97,7 +67,7 @@ Result<Report> MakeReport(const SourceModel& source,
   Report report;
   report.source = {source_path, source.file_bytes};
   report.producer = source.producer;
-  report.files = WrittenFiles(output_path);
+  report.files = tools::ModelFiles(output_path);
   report.inputs = graph.inputs;
   report.notes = conversion.notes;
   if (std::all_of(graph.inputs.begin(), graph.inputs.end(),
@@ -147,12 +117,14 @@ std::string ReportText(const Report& report) {
   }
   for (const std::string& note : report.notes) text += "note: " + note + "\n";
   std::vector<std::string> files;
-  for (const FileSize& file : report.files) {
-    files.push_back(fmt::format("{} {}", file.path, SizeText(file.bytes)));
+  for (const tools::FileSize& file : report.files) {
+    files.push_back(
+        fmt::format("{} {}", file.path, tools::FormatBytes(file.bytes)));
   }
   text += fmt::format("{} {} -> {} ({})\n", report.source.path,
-                      SizeText(report.source.bytes),
-                      SizeText(report.file_bytes()), fmt::join(files, " + "));
+                      tools::FormatBytes(report.source.bytes),
+                      tools::FormatBytes(tools::TotalBytes(report.files)),
+                      fmt::join(files, " + "));
   return text;
 }
 
@@ -162,9 +134,9 @@ std::string ReportJson(const Report& report) {
   root["source"] = {{"path", report.source.path},
                     {"bytes", report.source.bytes},
                     {"producer", report.producer}};
-  root["bytes"] = report.file_bytes();
+  root["bytes"] = tools::TotalBytes(report.files);
   root["files"] = Json::array();
-  for (const FileSize& file : report.files) {
+  for (const tools::FileSize& file : report.files) {
     root["files"].push_back({{"path", file.path}, {"bytes", file.bytes}});
   }
   root["inputs"] = Json::array();

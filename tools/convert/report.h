@@ -8,6 +8,7 @@
 
 #include "bqengine/graph.h"
 #include "bqengine/status.h"
+#include "common/model_files.h"
 #include "convert.h"
 
 namespace bqengine::convert {
@@ -22,20 +23,13 @@ struct LayerReport {
   std::string float_reason;  // why a product is not wholly binary; or empty
 };
 
-struct FileSize {
-  std::string path;
-  int64_t bytes = 0;
-};
-
 struct Report {
-  FileSize source;
+  tools::FileSize source;
   std::string producer;
-  std::vector<FileSize> files;  // written
+  std::vector<tools::FileSize> files;  // written
   std::vector<GraphInput> inputs;
   std::vector<LayerReport> layers;
   std::vector<std::string> notes;
-
-  int64_t file_bytes() const;
 };
 
 // `graph` is what was written to `output_path`, after the engine's passes;

@@ -1,11 +1,7 @@
 #include "run/options.h"
 
-#include <filesystem>
-#include <system_error>
-#include <utility>
-
 #include "common/command_line.h"
-#include "common/file.h"
+#include "common/output_paths.h"
 
 namespace bqengine::run {
 namespace {
@@ -133,19 +129,6 @@ void DeclareReports(CLI::App* app, Options* o) {
       ->group(kGroup);
 }
 
-// Also of files that do not exist yet. Devices and pipes take what comes.
-bool IsSameFile(const std::string& a, const std::string& b) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const fs::file_status status = fs::status(a, error);
-  if (fs::exists(status)) {
-    return fs::is_regular_file(status) && fs::equivalent(a, b, error);
-  }
-  const fs::path first = fs::weakly_canonical(fs::absolute(a, error), error);
-  const fs::path second = fs::weakly_canonical(fs::absolute(b, error), error);
-  return !first.empty() && first == second;
-}
-
 }  // namespace
 
 void DeclareOptions(CLI::App* app, Options* options) {
@@ -179,31 +162,18 @@ Result<Mode> SelectMode(const Options& o) {
 }
 
 Status CheckOutputs(const Options& o) {
-  const std::string weights =
-      std::filesystem::path(o.model).replace_extension(".safetensors");
-  std::vector<std::pair<std::string, std::string>> taken = {
-      {o.model, "the model"}, {weights, "the model's weights"}};
-  for (const std::string& input : o.inputs) taken.push_back({input, "--input"});
+  tools::OutputPaths paths;
+  paths.AddInput(o.model, "the model");
+  paths.AddInput(tools::WeightsPath(o.model), "the model's weights");
+  for (const std::string& input : o.inputs) paths.AddInput(input, "--input");
   for (const std::string& plugin : o.plugins) {
-    taken.push_back({plugin, "--plugin"});
+    paths.AddInput(plugin, "--plugin");
   }
-  taken.push_back({o.dataset.substr(o.dataset.find(':') + 1), "--dataset"});
-
-  const auto take = [&taken](const std::string& path, const char* option) {
-    for (const auto& [other, what] : taken) {
-      if (IsSameFile(path, other)) {
-        return tools::FileError(
-            StatusCode::kInvalidArgument, path,
-            std::string(option) + " would overwrite " + what);
-      }
-    }
-    taken.push_back({path, option});
-    return Status();
-  };
+  paths.AddInput(o.dataset.substr(o.dataset.find(':') + 1), "--dataset");
   for (const std::string& output : o.outputs) {
-    if (Status s = take(output, "--output"); !s.ok()) return s;
+    if (Status s = paths.AddOutput(output, "--output"); !s.ok()) return s;
   }
-  return o.profile.empty() ? Status() : take(o.profile, "--profile");
+  return o.profile.empty() ? Status() : paths.AddOutput(o.profile, "--profile");
 }
 
 }  // namespace bqengine::run

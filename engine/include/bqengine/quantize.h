@@ -95,9 +95,27 @@ BQENGINE_API Result<Weights> AbcNet(std::span<const float> w,
 // [1, kMaxBases].
 BQENGINE_API std::vector<float> AbcNetShifts(int64_t bases);
 
+// Lowers the sum of squares of W - sum_m alpha_m * B_m of bipolar weights that
+// stand for W, by turns: each weight takes that of the 2^M sums of +-alpha_m
+// which is nearest to it, and then alpha becomes what is best for these bits.
+// Ends after `iterations` of both, or sooner where nothing changes; the sum
+// never grows. `start` has at most kMaxRefinedBases bases; alpha keeps its
+// shape.
+inline constexpr int64_t kMaxRefinedBases = 10;
+BQENGINE_API Result<Weights> Refine(std::span<const float> w,
+                                    const Shape& shape, const Weights& start,
+                                    int64_t iterations);
+
 // sum_m alpha[m, o] * weight[m, o, ...]: the float weights, [O, ...], that the
 // bits stand for. Also for unipolar weights.
 BQENGINE_API Result<std::vector<float>> Reconstruct(const Weights& weights);
+
+// Those a that minimize the sum of squares of y - sum_j a[j] * x_j, from the
+// normal equations: gram[i, j] = x_i . x_j (row-major) and moments[i] = x_i .
+// y. An x_j that others span, so that the equations do not tell it, gets 0. For
+// scales of activations, and whatever else is a sum of few parts.
+BQENGINE_API Result<std::vector<double>> LeastSquares(
+    std::span<const double> gram, std::span<const double> moments);
 
 // ------------------------------------------------------------------------
 // error

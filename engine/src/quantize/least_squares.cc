@@ -1,7 +1,11 @@
 #include "quantize/least_squares.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
+
+#include "bqengine/quantize.h"
+#include "quantize/checks.h"
 
 namespace bqengine::quantize {
 namespace {
@@ -53,6 +57,20 @@ std::vector<double> SolveNormalEquations(std::vector<double> gram,
     solution[p] = rest / g(p, p);
   }
   return solution;
+}
+
+Result<std::vector<double>> LeastSquares(std::span<const double> gram,
+                                         std::span<const double> moments) {
+  if (moments.empty() || gram.size() != moments.size() * moments.size()) {
+    return InvalidArgument("the equations are not square");
+  }
+  const auto finite = [](double value) { return std::isfinite(value); };
+  if (!std::all_of(gram.begin(), gram.end(), finite) ||
+      !std::all_of(moments.begin(), moments.end(), finite)) {
+    return InvalidArgument("the equations are not finite");
+  }
+  return SolveNormalEquations({gram.begin(), gram.end()},
+                              {moments.begin(), moments.end()});
 }
 
 }  // namespace bqengine::quantize
