@@ -25,7 +25,7 @@ bool IsSameFile(const std::string& a, const std::string& b) {
 }  // namespace
 
 void OutputPaths::AddInput(const std::string& path, const std::string& what) {
-  taken_.push_back({path, what});
+  if (!path.empty()) taken_.push_back({path, what});
 }
 
 Status OutputPaths::AddOutput(const std::string& path,

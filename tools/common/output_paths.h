@@ -12,7 +12,8 @@ namespace bqengine::tools {
 
 class OutputPaths {
  public:
-  // A file that is read: `what` names it in errors ("the model").
+  // A file that is read: `what` names it in errors ("the model"). Nothing if
+  // the path is empty.
   void AddInput(const std::string& path, const std::string& what);
 
   // A file that will be written. kInvalidArgument if it is one that was added

@@ -16,6 +16,8 @@
 namespace bqengine::convert {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::optional<float> ParseNumber(const std::string& text) {
   std::istringstream stream(text);
   stream.imbue(std::locale::classic());

@@ -23,9 +23,7 @@ Exit status: 0 converted; 1 failure at run time (a full disk, say); 2 bad usage,
 Status CheckPaths(const Options& o) {
   tools::OutputPaths paths;
   paths.AddInput(o.input, "the ONNX file");
-  if (!o.import_options.labels.empty()) {
-    paths.AddInput(o.import_options.labels, "the file of labels");
-  }
+  paths.AddInput(o.import_options.labels, "the file of labels");
   if (Status s = paths.AddModel(o.output); !s.ok()) return s;
   return o.report.empty() ? Status() : paths.AddOutput(o.report, "the report");
 }

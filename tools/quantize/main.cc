@@ -1,0 +1,111 @@
+// bq-quantize: a float network into a binary one, without training.
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <new>
+#include <optional>
+#include <sstream>
+
+#include "bqengine/model.h"
+#include "common/command_line.h"
+#include "common/file.h"
+#include "common/terminal.h"
+#include "quantize/images.h"
+#include "quantize/options.h"
+#include "quantize/quantizer.h"
+#include "quantize/report.h"
+#include "quantize/source.h"
+
+namespace bqengine::ptq {
+namespace {
+
+constexpr char kCommand[] = "bq-quantize";
+
+Status NameFile(const Status& status, const std::string& path) {
+  return tools::FileError(status.code(), path, status.message());
+}
+
+Result<std::optional<Images>> ReadCalibration(const Options& options,
+                                              const Source& source) {
+  if (options.calibrate.empty()) return std::optional<Images>();
+  const auto model = Model::FromGraph(source.graph);
+  if (!model.ok()) return NameFile(model.status(), options.input);
+  const auto note = [](const std::string& line) {
+    tools::PrintMessage(kCommand, tools::Printable(line));
+  };
+  auto images =
+      ReadImages(*model, options.calibrate, options.calibrate_images, note);
+  if (!images.ok()) return tools::InputError(images.status());
+  return std::optional(*std::move(images));
+}
+
+Status Write(const Options& options, const Graph& graph) {
+  const auto optimized = OptimizeGraph(graph);
+  if (!optimized.ok()) return NameFile(optimized.status(), options.input);
+  const Status status = WriteGraph(*optimized, options.output);
+  // A folder that is not there is no fault of the float network.
+  return status.code() == StatusCode::kNotFound
+             ? Status(StatusCode::kIo, status.message())
+             : status;
+}
+
+Status Run(Options* options) {
+  if (const Status s = Complete(options); !s.ok()) return s;
+  const auto source = ReadSource(*options);
+  if (!source.ok()) return source.status();
+  const auto images = ReadCalibration(*options, *source);
+  if (!images.ok()) return images.status();
+  auto quantization =
+      QuantizeGraph(source->graph,
+                    {options->method, options->selection,
+                     options->activation_bases, options->threads},
+                    *images ? &**images : nullptr);
+  if (!quantization.ok()) {
+    return NameFile(quantization.status(), options->input);
+  }
+  quantization->graph.producer = std::string("bq-quantize ") + BQENGINE_VERSION;
+  if (const Status s = Write(*options, quantization->graph); !s.ok()) return s;
+
+  const Report report = {*options, *source, *quantization,
+                         *images ? (*images)->count : 0,
+                         tools::ModelFiles(options->output)};
+  if (!options->report.empty()) {
+    const Status s = tools::WriteFile(options->report, ReportJson(report));
+    if (!s.ok()) return Status(StatusCode::kIo, s.message());
+  }
+  tools::Print(options->json ? ReportJson(report) : ReportText(report));
+  return Status();
+}
+
+Status RunCatching(Options* options) {
+  try {
+    return Run(options);
+  } catch (const std::bad_alloc&) {
+    return NameFile(Status(StatusCode::kOutOfMemory, "out of memory"),
+                    options->input);
+  } catch (const std::exception& e) {
+    return NameFile(Status(StatusCode::kInternal, e.what()), options->input);
+  }
+}
+
+int Main(int argc, char** argv) {
+  tools::IgnoreBrokenPipes();
+  Options options;
+  CLI::App app("", kCommand);
+  tools::UseReadableHelp(&app);
+  DeclareOptions(&app, &options);
+  if (const auto exit_status = tools::Parse(&app, argc, argv)) {
+    return *exit_status;
+  }
+  Status status = RunCatching(&options);
+  if (status.ok()) status = tools::FinishPrinting();
+  std::istringstream lines(status.message());
+  for (std::string line; std::getline(lines, line);) {
+    tools::PrintMessage(kCommand, tools::Printable(line));
+  }
+  return tools::ExitStatus(status);
+}
+
+}  // namespace
+}  // namespace bqengine::ptq
+
+int main(int argc, char** argv) { return bqengine::ptq::Main(argc, argv); }

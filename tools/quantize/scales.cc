@@ -1,0 +1,79 @@
+#include "quantize/scales.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "bqengine/quantize.h"
+
+namespace bqengine::ptq {
+
+ScaleFitter::ScaleFitter(size_t bases, size_t channels)
+    : bases_(bases), channels_(channels) {
+  const size_t entries = bases + 1;
+  for (Channel& channel : channels_) {
+    channel.origin.resize(entries);
+    channel.total.resize(entries);
+    channel.products.resize(entries * entries);
+  }
+}
+
+void ScaleFitter::Add(std::span<const float> target,
+                      std::span<const std::span<const float>> sums) {
+  const size_t entries = bases_ + 1;
+  std::vector<double> row(entries);
+  for (size_t i = 0; i < target.size(); ++i) {
+    Channel& channel = channels_[i % channels_.size()];
+    row[0] = target[i];
+    for (size_t m = 0; m < bases_; ++m) row[m + 1] = sums[m][i];
+    if (count_ == 0 && i < channels_.size()) channel.origin = row;
+    for (size_t a = 0; a < entries; ++a) {
+      row[a] -= channel.origin[a];
+      channel.total[a] += row[a];
+      for (size_t b = 0; b <= a; ++b) {
+        channel.products[a * entries + b] += row[a] * row[b];
+      }
+    }
+  }
+  count_ += static_cast<double>(target.size() / channels_.size());
+}
+
+Result<Scales> ScaleFitter::Fit(bool match_deviation) const {
+  const size_t entries = bases_ + 1, size = channels_.size();
+  Scales scales;
+  scales.alpha.resize(bases_ * size);
+  scales.add.resize(size);
+  for (size_t o = 0; o < size; ++o) {
+    const Channel& channel = channels_[o];
+    const auto covariance = [&](size_t a, size_t b) {
+      return channel.products[std::max(a, b) * entries + std::min(a, b)] -
+             channel.total[a] * channel.total[b] / count_;
+    };
+    std::vector<double> gram, moments;
+    for (size_t a = 1; a < entries; ++a) {
+      moments.push_back(covariance(a, 0));
+      for (size_t b = 1; b < entries; ++b) gram.push_back(covariance(a, b));
+    }
+    auto alpha = quantize::LeastSquares(gram, moments);
+    if (!alpha.ok()) return alpha.status();
+    double explained = 0;  // the part of the target's variance that sums have
+    for (size_t m = 0; m < bases_; ++m) explained += (*alpha)[m] * moments[m];
+    const double variance = covariance(0, 0);
+    scales.squared_error += std::max(variance - explained, 0.0);
+    const double factor = match_deviation && explained > 0 && variance > 0
+                              ? std::sqrt(variance / explained)
+                              : 1;
+    const auto mean = [&](size_t a) {
+      return channel.origin[a] + channel.total[a] / count_;
+    };
+    double add = mean(0);
+    for (size_t m = 0; m < bases_; ++m) {
+      const double scale = (*alpha)[m] * factor;
+      scales.alpha[m * size + o] = static_cast<float>(scale);
+      add -= scale * mean(m + 1);
+    }
+    scales.add[o] = static_cast<float>(add);
+  }
+  return scales;
+}
+
+}  // namespace bqengine::ptq
