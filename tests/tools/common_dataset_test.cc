@@ -176,16 +176,18 @@ TEST_F(DatasetTest, RefusesBrokenCifar10) {
 TEST_F(DatasetTest, FindsMnistAndLimits) {
   Write("t10k-images-idx3-ubyte", Images(3, 2, 2, 12));
   WriteGz("t10k-labels-idx1-ubyte.gz", Labels("\4\5\6"));
-  const auto all = ReadDataset("mnist:" + folder_.string());
+  const auto all = ReadDataset("mnist:" + folder_.string(), Split::kTest);
   ASSERT_TRUE(all.ok()) << all.status().message();
   EXPECT_EQ(all->images.count, 3);
-  EXPECT_EQ(all->labels, (std::vector<uint8_t>{4, 5, 6}));
-  const auto two = ReadDataset("mnist:" + folder_.string(), 2);
+  EXPECT_EQ(all->labels, (std::vector<uint16_t>{4, 5, 6}));
+  const auto two = ReadDataset("mnist:" + folder_.string(), Split::kTest, 2);
   ASSERT_TRUE(two.ok());
   EXPECT_EQ(two->images.count, 2);
   EXPECT_EQ(two->images.pixels.size(), 8u);
-  EXPECT_EQ(two->labels, (std::vector<uint8_t>{4, 5}));
-  EXPECT_EQ(ReadDataset("mnist:" + folder_.string(), 99)->images.count, 3);
+  EXPECT_EQ(two->labels, (std::vector<uint16_t>{4, 5}));
+  EXPECT_EQ(
+      ReadDataset("mnist:" + folder_.string(), Split::kTest, 99)->images.count,
+      3);
 }
 
 TEST_F(DatasetTest, RefusesMnistOfUnequalCounts) {
@@ -193,58 +195,122 @@ TEST_F(DatasetTest, RefusesMnistOfUnequalCounts) {
   const std::string labels = Write("t10k-labels-idx1-ubyte", Labels("\4\5"));
   // Also where the limit would hide it.
   for (const int64_t limit : {0, 1}) {
-    ExpectFileError(ReadDataset("mnist:" + folder_.string(), limit).status(),
-                    StatusCode::kInvalidArgument, labels,
-                    "has 2 labels for 3 images");
+    ExpectFileError(
+        ReadDataset("mnist:" + folder_.string(), Split::kTest, limit).status(),
+        StatusCode::kInvalidArgument, labels, "has 2 labels for 3 images");
   }
 }
 
 TEST_F(DatasetTest, FindsCifar10) {
   const std::string one = Write("other.bin", CifarRecord(3, 0, 0, 0));
-  EXPECT_EQ(ReadDataset("cifar10:" + one)->labels[0], 3);
-  EXPECT_EQ(ReadDataset("cifar10:" + folder_.string())->labels[0], 3);
+  EXPECT_EQ(ReadDataset("cifar10:" + one, Split::kTest)->labels[0], 3);
+  EXPECT_EQ(ReadDataset("cifar10:" + folder_.string(), Split::kTest)->labels[0],
+            3);
   Write("third.bin", CifarRecord(4, 0, 0, 0));
-  ExpectFileError(ReadDataset("cifar10:" + folder_.string()).status(),
-                  StatusCode::kNotFound, folder_.string(), "name one");
+  ExpectFileError(
+      ReadDataset("cifar10:" + folder_.string(), Split::kTest).status(),
+      StatusCode::kNotFound, folder_.string(), "name one");
   Write("test_batch.bin", CifarRecord(5, 0, 0, 0));
-  EXPECT_EQ(ReadDataset("cifar10:" + folder_.string())->labels[0], 5);
+  EXPECT_EQ(ReadDataset("cifar10:" + folder_.string(), Split::kTest)->labels[0],
+            5);
+}
+
+TEST_F(DatasetTest, ReadsTrainingSets) {
+  Write("train-images-idx3-ubyte", Images(3, 2, 2, 12));
+  Write("train-labels-idx1-ubyte", Labels("\7\10\11"));
+  const auto mnist = ReadDataset("mnist:" + folder_.string(), Split::kTrain, 2);
+  ASSERT_TRUE(mnist.ok()) << mnist.status().message();
+  EXPECT_EQ(mnist->labels, (std::vector<uint16_t>{7, 8}));
+  EXPECT_TRUE(mnist->class_names.empty());
+
+  for (char i = 1; i <= 5; ++i) {
+    Write("data_batch_" + std::to_string(i) + ".bin",
+          CifarRecord(i, i, 0, 0) + CifarRecord(0, 9, 9, i));
+  }
+  const std::string spec = "cifar10:" + folder_.string();
+  const auto cifar = ReadDataset(spec, Split::kTrain);
+  ASSERT_TRUE(cifar.ok()) << cifar.status().message();
+  EXPECT_EQ(cifar->images.count, 10);
+  EXPECT_EQ(cifar->images.pixels.size(), 10u * 3072);
+  EXPECT_EQ(cifar->labels,
+            (std::vector<uint16_t>{1, 0, 2, 0, 3, 0, 4, 0, 5, 0}));
+  EXPECT_EQ(cifar->images.item(8)[0], 5);
+  EXPECT_EQ(cifar->images.item(9)[2], 5);
+  EXPECT_EQ(ReadDataset(spec, Split::kTrain, 3)->images.count, 3);
+}
+
+TEST_F(DatasetTest, RefusesBrokenTrainingSets) {
+  const std::string folder = folder_.string();
+  ExpectFileError(ReadDataset("mnist:" + folder, Split::kTrain).status(),
+                  StatusCode::kNotFound, folder, "train-images-idx3-ubyte.gz");
+  const std::string images =
+      Write("train-images-idx3-ubyte", Images(3, 2, 2, 11));
+  ExpectFileError(ReadDataset("mnist:" + folder, Split::kTrain).status(),
+                  StatusCode::kNotFound, folder, "train-labels-idx1-ubyte.gz");
+  Write("train-labels-idx1-ubyte", Labels("\7\10\11"));
+  ExpectFileError(ReadDataset("mnist:" + folder, Split::kTrain).status(),
+                  StatusCode::kInvalidArgument, images, "is truncated");
+
+  const std::string two = CifarRecord(1, 2, 3, 4) + CifarRecord(5, 6, 7, 8);
+  for (int i = 1; i <= 5; ++i) {
+    const std::string name = "data_batch_" + std::to_string(i) + ".bin";
+    ExpectFileError(ReadDataset("cifar10:" + folder, Split::kTrain).status(),
+                    StatusCode::kNotFound, Path(name), "cannot open");
+    Write(name, two);
+  }
+  // Cut off inside a record, and between two; a limit hides neither.
+  const std::string third =
+      Write("data_batch_3.bin", two.substr(0, two.size() - 1));
+  ExpectFileError(ReadDataset("cifar10:" + folder, Split::kTrain, 1).status(),
+                  StatusCode::kInvalidArgument, third, "size of 6145 bytes");
+  Write("data_batch_3.bin", two.substr(0, two.size() / 2));
+  ExpectFileError(ReadDataset("cifar10:" + folder, Split::kTrain, 1).status(),
+                  StatusCode::kInvalidArgument, third,
+                  "is truncated: has 1 records, other batches 2");
+  ExpectFileError(
+      ReadDataset("cifar10:" + Path("data_batch_1.bin"), Split::kTrain)
+          .status(),
+      StatusCode::kInvalidArgument, Path("data_batch_1.bin"),
+      "is not a folder");
 }
 
 TEST_F(DatasetTest, RefusesUnknownSets) {
   for (const std::string spec :
        {"", ":", "mnist", "mnist:", "imagenet:x", "cifar10", "MNIST:x"}) {
-    const Status status = ReadDataset(spec).status();
+    const Status status = ReadDataset(spec, Split::kTest).status();
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << spec;
     EXPECT_NE(status.message().find("'" + spec + "'"), std::string::npos);
   }
   const std::string absent = Path("absent");
-  ExpectFileError(ReadDataset("mnist:" + absent).status(),
+  ExpectFileError(ReadDataset("mnist:" + absent, Split::kTest).status(),
                   StatusCode::kNotFound, absent, "no such folder");
-  ExpectFileError(ReadDataset("mnist:" + Write("file", "x")).status(),
-                  StatusCode::kInvalidArgument, Path("file"),
-                  "is not a folder");
+  ExpectFileError(
+      ReadDataset("mnist:" + Write("file", "x"), Split::kTest).status(),
+      StatusCode::kInvalidArgument, Path("file"), "is not a folder");
   fs::create_directory(Path("empty"));
-  ExpectFileError(ReadDataset("mnist:" + Path("empty")).status(),
+  ExpectFileError(ReadDataset("mnist:" + Path("empty"), Split::kTest).status(),
                   StatusCode::kNotFound, Path("empty"),
                   "t10k-images-idx3-ubyte.gz");
-  ExpectFileError(ReadDataset("cifar10:" + Path("empty")).status(),
-                  StatusCode::kNotFound, Path("empty"), "no .bin file");
+  ExpectFileError(
+      ReadDataset("cifar10:" + Path("empty"), Split::kTest).status(),
+      StatusCode::kNotFound, Path("empty"), "no .bin file");
 }
 
 // The images that ship: the first ten labels of the MNIST test set are known to
 // everybody, and there are as many of each digit as in the full set's first
 // 500.
 TEST_F(DatasetTest, ReadsTheImagesThatShip) {
-  const auto data = ReadDataset("mnist:" BQE_TEST_DATA "/mnist-500");
+  const auto data =
+      ReadDataset("mnist:" BQE_TEST_DATA "/mnist-500", Split::kTest);
   ASSERT_TRUE(data.ok()) << data.status().message();
   EXPECT_EQ(data->images.count, 500);
   EXPECT_EQ(data->images.item_size(), 784u);
   EXPECT_EQ(
-      std::vector<uint8_t>(data->labels.begin(), data->labels.begin() + 10),
-      (std::vector<uint8_t>{7, 2, 1, 0, 4, 1, 4, 9, 5, 9}));
+      std::vector<uint16_t>(data->labels.begin(), data->labels.begin() + 10),
+      (std::vector<uint16_t>{7, 2, 1, 0, 4, 1, 4, 9, 5, 9}));
   const std::string full = BQE_SHARED "/data/mnist";
   if (!fs::exists(full)) GTEST_SKIP() << "no full MNIST at " << full;
-  const auto reference = ReadDataset("mnist:" + full, 500);
+  const auto reference = ReadDataset("mnist:" + full, Split::kTest, 500);
   ASSERT_TRUE(reference.ok()) << reference.status().message();
   EXPECT_EQ(data->images.pixels, reference->images.pixels);
   EXPECT_EQ(data->labels, reference->labels);

@@ -106,7 +106,7 @@ TEST_P(Golden, AccuracyOnTheTestSet) {
   const GoldenCase& golden = GetParam();
   std::string spec = golden.dataset;
   spec.insert(spec.find(':') + 1, std::string(BQE_SHARED) + "/data/");
-  const auto data = tools::ReadDataset(spec);
+  const auto data = tools::ReadDataset(spec, tools::Split::kTest);
   ASSERT_TRUE(data.ok()) << data.status().message();
   ASSERT_EQ(data->images.count, golden.images);
 

@@ -583,6 +583,27 @@ class Datasets(RunTest):
         self.assertEqual(facts["correct"], correct)
         self.assertEqual(facts["count"], 500)
 
+    def test_folder(self):
+        """Black and white squares; classes are the labels of the model that
+        ships, by name and not by the order of the folders."""
+        for name in ("7", "1"):
+            folder = self.path(name)
+            os.mkdir(folder)
+            for i in range(3):
+                self.write(os.path.join(name, f"{i}.png"), png(28, 28, [0, 0, 0]))
+        model = os.path.join(ARGUMENTS.data, "models", "lenet-xnor-mnist.json")
+        spec = "folder:" + self.folder
+        facts = self.run_json(model, "--dataset", spec, "--show", "9")
+        self.assertEqual(facts["count"], 6)
+        self.assertEqual([p["label"] for p in facts["predictions"]],
+                         [1, 7, 1, 7, 1, 7])
+        facts = self.run_json(model, "--dataset", spec, "--limit", "2")
+        self.assertEqual(facts["count"], 2)
+        os.mkdir(self.path("cat"))
+        self.write("cat/x.png", png(28, 28, [0, 0, 0]))
+        self.expect_error(2, "class 'cat' is not among", model, "--dataset",
+                          spec)
+
     def test_the_model_that_ships(self):
         model = os.path.join(ARGUMENTS.data, "models", "lenet-xnor-mnist.json")
         text = self.run_text(model, *self.dataset(), "--limit", "100",

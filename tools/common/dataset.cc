@@ -1,28 +1,18 @@
 #include "common/dataset.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <system_error>
 
 #include "common/cifar10.h"
 #include "common/file.h"
 #include "common/idx.h"
+#include "common/picture_folder.h"
 
 namespace bqengine::tools {
 namespace {
 
 namespace fs = std::filesystem;
-
-Status CheckFolder(const std::string& folder) {
-  std::error_code error;
-  const fs::file_status status = fs::status(folder, error);
-  if (!fs::exists(status)) {
-    return FileError(StatusCode::kNotFound, folder, "no such folder");
-  }
-  if (!fs::is_directory(status)) {
-    return FileError(StatusCode::kInvalidArgument, folder, "is not a folder");
-  }
-  return Status();
-}
 
 // The file itself, or its gzip.
 Result<std::string> FindPlainOrGz(const std::string& folder,
@@ -36,14 +26,15 @@ Result<std::string> FindPlainOrGz(const std::string& folder,
                    "has neither " + name + " nor " + name + ".gz");
 }
 
-Result<Dataset> ReadMnist(const std::string& folder) {
+Result<Dataset> ReadMnist(const std::string& folder, Split split) {
   const Status found = CheckFolder(folder);
   if (!found.ok()) return found;
+  const std::string prefix = split == Split::kTrain ? "train" : "t10k";
   const Result<std::string> images_path =
-      FindPlainOrGz(folder, "t10k-images-idx3-ubyte");
+      FindPlainOrGz(folder, prefix + "-images-idx3-ubyte");
   if (!images_path.ok()) return images_path.status();
   const Result<std::string> labels_path =
-      FindPlainOrGz(folder, "t10k-labels-idx1-ubyte");
+      FindPlainOrGz(folder, prefix + "-labels-idx1-ubyte");
   if (!labels_path.ok()) return labels_path.status();
 
   Result<PixelBatch> images = ReadIdxImages(*images_path);
@@ -55,7 +46,8 @@ Result<Dataset> ReadMnist(const std::string& folder) {
                      "has " + std::to_string(labels->size()) + " labels for " +
                          std::to_string(images->count) + " images");
   }
-  return Dataset{*std::move(images), *std::move(labels)};
+  return Dataset{
+      *std::move(images), {labels->begin(), labels->end()}, /*class_names=*/{}};
 }
 
 // test_batch.bin, or the only .bin file that there is.
@@ -84,34 +76,79 @@ Result<std::string> FindCifar10(const std::string& path) {
                                    ".bin files; name one");
 }
 
-Result<Dataset> ReadCifar10Dataset(const std::string& path) {
+Result<Dataset> ReadCifar10Test(const std::string& path) {
   const Result<std::string> file = FindCifar10(path);
   if (!file.ok()) return file.status();
   Result<Cifar10> data = ReadCifar10(*file);
   if (!data.ok()) return data.status();
-  return Dataset{std::move(data->images), std::move(data->labels)};
+  return Dataset{std::move(data->images),
+                 {data->labels.begin(), data->labels.end()},
+                 /*class_names=*/{}};
+}
+
+// All batches have as many records: one that was cut off between two records is
+// told from the others.
+Result<Dataset> ReadCifar10Train(const std::string& folder) {
+  const Status found = CheckFolder(folder);
+  if (!found.ok()) return found;
+  std::vector<std::string> paths;
+  std::vector<int64_t> counts;
+  Dataset all;
+  for (int i = 1; i <= 5; ++i) {
+    paths.push_back(fs::path(folder) /
+                    ("data_batch_" + std::to_string(i) + ".bin"));
+    const Result<Cifar10> batch = ReadCifar10(paths.back());
+    if (!batch.ok()) return batch.status();
+    counts.push_back(batch->images.count);
+    PixelBatch& images = all.images;
+    images = {images.count + batch->images.count, batch->images.height,
+              batch->images.width, batch->images.channels,
+              std::move(images.pixels)};
+    images.pixels.insert(images.pixels.end(), batch->images.pixels.begin(),
+                         batch->images.pixels.end());
+    all.labels.insert(all.labels.end(), batch->labels.begin(),
+                      batch->labels.end());
+  }
+  const auto least = std::min_element(counts.begin(), counts.end());
+  const auto most = std::max_element(counts.begin(), counts.end());
+  if (*least < *most) {
+    return FileError(StatusCode::kInvalidArgument,
+                     paths[static_cast<size_t>(least - counts.begin())],
+                     "is truncated: has " + std::to_string(*least) +
+                         " records, other batches " + std::to_string(*most));
+  }
+  return all;
+}
+
+void Truncate(Dataset* data, int64_t limit) {
+  if (limit <= 0 || limit >= data->images.count) return;
+  data->images.count = limit;
+  data->images.pixels.resize(static_cast<size_t>(limit) *
+                             data->images.item_size());
+  data->labels.resize(static_cast<size_t>(limit));
 }
 
 }  // namespace
 
-Result<Dataset> ReadDataset(const std::string& spec, int64_t limit) {
+Result<Dataset> ReadDataset(const std::string& spec, Split split, int64_t limit,
+                            int64_t channels) {
   const size_t colon = spec.find(':');
   const std::string kind = spec.substr(0, colon);
   const std::string path =
       colon == std::string::npos ? "" : spec.substr(colon + 1);
-  if (path.empty() || (kind != "mnist" && kind != "cifar10")) {
+  const bool known = kind == "mnist" || kind == "cifar10" || kind == "folder";
+  if (path.empty() || !known) {
     return Status(
         StatusCode::kInvalidArgument,
-        "data set '" + spec + "' is neither mnist:DIR nor cifar10:FILE_OR_DIR");
+        "data set '" + spec + "' is none of mnist:DIR, " +
+            (split == Split::kTrain ? "cifar10:DIR" : "cifar10:FILE_OR_DIR") +
+            " and folder:DIR");
   }
-  Result<Dataset> data =
-      kind == "mnist" ? ReadMnist(path) : ReadCifar10Dataset(path);
-  if (data.ok() && limit > 0 && limit < data->images.count) {
-    data->images.count = limit;
-    data->images.pixels.resize(static_cast<size_t>(limit) *
-                               data->images.item_size());
-    data->labels.resize(static_cast<size_t>(limit));
-  }
+  if (kind == "folder") return ReadPictureFolder(path, split, limit, channels);
+  Result<Dataset> data = kind == "mnist"          ? ReadMnist(path, split)
+                         : split == Split::kTrain ? ReadCifar10Train(path)
+                                                  : ReadCifar10Test(path);
+  if (data.ok()) Truncate(&*data, limit);
   return data;
 }
 

@@ -1,4 +1,4 @@
-// Labelled test sets, as the --dataset option names them.
+// Labelled pictures, as the --dataset option names them.
 #ifndef BQENGINE_TOOLS_COMMON_DATASET_H_
 #define BQENGINE_TOOLS_COMMON_DATASET_H_
 
@@ -11,18 +11,26 @@
 
 namespace bqengine::tools {
 
+enum class Split { kTrain, kTest };
+
 struct Dataset {
   PixelBatch images;
-  std::vector<uint8_t> labels;  // one per image
+  std::vector<uint16_t> labels;          // one per image
+  std::vector<std::string> class_names;  // by label; empty: the kind has none
 };
 
 // `spec` is one of
-//   mnist:DIR           t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte in
-//                       DIR, each plain or with .gz (also Fashion-MNIST)
-//   cifar10:FILE_OR_DIR a file of CIFAR-10's binary version, or a folder with
-//                       test_batch.bin, or with one other .bin file
-// At most `limit` images (0: all). Errors name the file.
-Result<Dataset> ReadDataset(const std::string& spec, int64_t limit = 0);
+//   mnist:DIR           train- or t10k-images-idx3-ubyte in DIR and -labels-
+//                       idx1-ubyte, plain or with .gz (also Fashion-MNIST)
+//   cifar10:FILE_OR_DIR kTrain: a folder with data_batch_1.bin to data_batch_5
+//                       .bin. kTest: a file of CIFAR-10's binary version, or a
+//                       folder with test_batch.bin or one other .bin file
+//   folder:DIR          pictures, see picture_folder.h
+// At most the first `limit` images (0: all). `channels` is for folder:DIR only,
+// whose pictures are made gray (1), RGB (3), or left as they are (0). Errors
+// name the file.
+Result<Dataset> ReadDataset(const std::string& spec, Split split,
+                            int64_t limit = 0, int64_t channels = 0);
 
 }  // namespace bqengine::tools
 

@@ -8,7 +8,9 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 namespace bqengine::tools {
@@ -118,6 +120,19 @@ Status SystemError(const std::string& path, std::string_view doing) {
 Status CheckReadable(const std::string& path) {
   struct stat status;
   return OpenForReading(path, &status).status();
+}
+
+Status CheckFolder(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) {
+    return FileError(StatusCode::kNotFound, path, "no such folder");
+  }
+  if (!fs::is_directory(status)) {
+    return FileError(StatusCode::kInvalidArgument, path, "is not a folder");
+  }
+  return Status();
 }
 
 Result<std::vector<uint8_t>> ReadFile(const std::string& path,

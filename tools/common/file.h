@@ -28,6 +28,9 @@ Status SystemError(const std::string& path, std::string_view doing);
 // Success if `path` can be opened for reading and is not a directory.
 Status CheckReadable(const std::string& path);
 
+// Success if `path` is a folder, else kNotFound or kInvalidArgument.
+Status CheckFolder(const std::string& path);
+
 // The whole of a file, or of a pipe until it ends. kNotFound if there is none,
 // kInvalidArgument for a directory or more than `max_bytes`, else kIo.
 Result<std::vector<uint8_t>> ReadFile(const std::string& path,

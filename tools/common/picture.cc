@@ -107,6 +107,7 @@ Result<PixelBatch> DecodePicture(const std::string& name,
     return broken("picture of " + std::to_string(width) + "x" +
                   std::to_string(height) + " is too large");
   }
+  if (channels == 0) channels = stored_channels < 3 ? 1 : 3;
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> decoded(
       stbi_load_from_memory(bytes.data(), size, &width, &height,
                             &stored_channels, static_cast<int>(channels)),

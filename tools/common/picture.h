@@ -11,9 +11,10 @@
 
 namespace bqengine::tools {
 
-// A PNG or JPEG file as one picture of `channels` channels: 1 (gray, luminance)
-// or 3 (RGB). Transparency is ignored. kNotFound, kIo, or kInvalidArgument
-// naming the file: no picture, damaged, more than 64 million pixels.
+// A PNG or JPEG file as one picture of `channels` channels: 1 (gray,
+// luminance), 3 (RGB), or 0 for that of the two which the file holds.
+// Transparency is ignored. kNotFound, kIo, or kInvalidArgument naming the file:
+// no picture, damaged, more than 64 million pixels.
 Result<PixelBatch> ReadPicture(const std::string& path, int64_t channels);
 
 // The same from memory; `name` stands for the path in errors.

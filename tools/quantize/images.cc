@@ -95,7 +95,9 @@ Result<Images> ReadFolder(const Model& model, const std::string& folder,
 
 Result<Images> ReadSet(const Model& model, const std::string& spec,
                        int64_t count, const run::Note& note) {
-  const auto data = tools::ReadDataset(spec);
+  const Shape& shape = model.input(0).shape;
+  const int64_t channels = shape.size() == 4 ? shape[3] : 1;
+  const auto data = tools::ReadDataset(spec, tools::Split::kTrain, 0, channels);
   if (!data.ok()) return data.status();
   tools::PixelBatch picked = data->images;
   picked.pixels.clear();

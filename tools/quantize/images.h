@@ -17,10 +17,10 @@ struct Images {
 };
 
 // `count` pictures, fewer if there are not as many, spread evenly over all of
-// them. `source` is a data set (kind:PATH, see common/dataset.h), a folder of
-// PNG and JPEG files (also in folders of its own, one per class, say), or a
-// file of pictures that bq-run takes as --input (.npy, idx). Errors name the
-// file.
+// them. `source` is a data set (kind:PATH, see common/dataset.h), of which the
+// training images are taken; a folder of PNG and JPEG files, also in folders of
+// its own, one per class, say; or a file that bq-run takes as --input (.npy,
+// idx, a picture). Errors name the file.
 Result<Images> ReadImages(const Model& model, const std::string& source,
                           int64_t count, const run::Note& note);
 

@@ -6,6 +6,12 @@
 #include "bqengine/quantize.h"
 
 namespace bqengine::ptq {
+namespace {
+
+// Sums that have little to do with the target would become loud noise.
+constexpr double kMostEnlarged = 2;
+
+}  // namespace
 
 ScaleFitter::ScaleFitter(size_t bases, size_t channels)
     : bases_(bases), channels_(channels) {
@@ -59,9 +65,10 @@ Result<Scales> ScaleFitter::Fit(bool match_deviation) const {
     for (size_t m = 0; m < bases_; ++m) explained += (*alpha)[m] * moments[m];
     const double variance = covariance(0, 0);
     scales.squared_error += std::max(variance - explained, 0.0);
-    const double factor = match_deviation && explained > 0 && variance > 0
-                              ? std::sqrt(variance / explained)
-                              : 1;
+    const double factor =
+        match_deviation && explained > 0 && variance > 0
+            ? std::min(std::sqrt(variance / explained), kMostEnlarged)
+            : 1;
     const auto mean = [&](size_t a) {
       return channel.origin[a] + channel.total[a] / count_;
     };

@@ -4,6 +4,7 @@
 
 #include "common/command_line.h"
 #include "common/dataset.h"
+#include "common/file.h"
 #include "common/progress.h"
 #include "run/inputs.h"
 #include "run/modes.h"
@@ -89,6 +90,27 @@ void AddShown(const Model& model, const Options& options,
   report->json()["predictions"] = std::move(list);
 }
 
+// Where data set and model both name their classes, the names decide: folders
+// are numbered as they sort, and one may be missing.
+Status NumberClassesAsModel(const Model& model, const std::string& name,
+                            Dataset* data) {
+  const std::vector<std::string>& known = model.graph().labels;
+  if (known.empty() || data->class_names.empty()) return Status();
+  std::vector<uint16_t> numbers;
+  for (const std::string& class_name : data->class_names) {
+    const auto found = std::find(known.begin(), known.end(), class_name);
+    if (found == known.end()) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("{}: class '{}' is not among the model's "
+                                "labels",
+                                name, class_name));
+    }
+    numbers.push_back(static_cast<uint16_t>(found - known.begin()));
+  }
+  for (uint16_t& label : data->labels) label = numbers[label];
+  return Status();
+}
+
 // Every label must be one of the model's classes: with another data set the
 // accuracy would mean nothing.
 Status CheckLabels(const Dataset& data, const std::string& name,
@@ -103,13 +125,19 @@ Status CheckLabels(const Dataset& data, const std::string& name,
 }  // namespace
 
 Status Evaluate(const Model& model, const Options& options) {
-  const Result<Dataset> data =
-      tools::ReadDataset(options.dataset, options.limit);
+  const Result<int64_t> channels = WantedChannels(model);
+  if (!channels.ok()) {
+    return tools::FileError(StatusCode::kInvalidArgument, options.dataset,
+                            channels.status().message());
+  }
+  Result<Dataset> data = tools::ReadDataset(
+      options.dataset, tools::Split::kTest, options.limit, *channels);
   if (!data.ok()) return tools::InputError(data.status());
   const Result<int64_t> classes = ElementCount(model.output(0).shape);
   if (!classes.ok()) return classes.status();
-  Status status =
-      CheckLabels(*data, options.dataset, static_cast<size_t>(*classes));
+  Status status = NumberClassesAsModel(model, options.dataset, &*data);
+  if (!status.ok()) return status;
+  status = CheckLabels(*data, options.dataset, static_cast<size_t>(*classes));
   if (!status.ok()) return status;
 
   Result<Values> values = PixelsToValues(

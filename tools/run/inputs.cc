@@ -106,26 +106,6 @@ void Append(const Values& more, Values* values) {
       *values);
 }
 
-// Gray or color, as the model's only input wants it; an error if that is not
-// made for pictures.
-Result<int64_t> WantedChannels(const Model& model) {
-  if (model.num_inputs() != 1) {
-    return Status(StatusCode::kInvalidArgument,
-                  "pictures need a model with one input, this has " +
-                      std::to_string(model.num_inputs()));
-  }
-  const Shape& shape = model.graph().inputs[0].info.shape;
-  const int64_t channels = shape.size() == 4   ? shape[3]
-                           : shape.size() == 2 ? 1
-                                               : 0;
-  if (channels != 1 && channels != 3) {
-    return Status(StatusCode::kInvalidArgument,
-                  "input '" + model.input_name(0) + "' of shape " +
-                      ShapeText(shape) + " takes no pictures");
-  }
-  return channels;
-}
-
 Result<PixelBatch> ReadPixels(const Model& model, const std::string& path,
                               FileKind kind) {
   const Result<int64_t> channels = WantedChannels(model);
@@ -184,6 +164,24 @@ Result<Inputs> ReadArrays(const Model& model,
 }
 
 }  // namespace
+
+Result<int64_t> WantedChannels(const Model& model) {
+  if (model.num_inputs() != 1) {
+    return Status(StatusCode::kInvalidArgument,
+                  "pictures need a model with one input, this has " +
+                      std::to_string(model.num_inputs()));
+  }
+  const Shape& shape = model.graph().inputs[0].info.shape;
+  const int64_t channels = shape.size() == 4   ? shape[3]
+                           : shape.size() == 2 ? 1
+                                               : 0;
+  if (channels != 1 && channels != 3) {
+    return Status(StatusCode::kInvalidArgument,
+                  "input '" + model.input_name(0) + "' of shape " +
+                      ShapeText(shape) + " takes no pictures");
+  }
+  return channels;
+}
 
 Result<Inputs> ReadInputs(const Model& model,
                           const std::vector<std::string>& paths,

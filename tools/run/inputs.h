@@ -31,6 +31,10 @@ Result<Inputs> ReadInputs(const Model& model,
                           const std::vector<std::string>& paths,
                           const Note& note);
 
+// Gray (1) or color (3), as the model's only input wants it; kInvalidArgument
+// if that is not made for pictures.
+Result<int64_t> WantedChannels(const Model& model);
+
 // Pixels by the model's preprocessing, or as they are if its input is uint8;
 // resized if the size differs. `name` stands for where they come from.
 // kInvalidArgument if the model has several inputs, or takes no pictures, or

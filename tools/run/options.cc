@@ -16,6 +16,7 @@ constexpr char kFooter[] = R"(Examples:
   bq-run lenet.json --input x.npy --output y.npy
   bq-run lenet.json --dataset mnist:data/mnist --limit 1000 --show 5
   bq-run cnv.json --dataset cifar10:test_batch.bin --json
+  bq-run signs.json --dataset folder:data/signs
   bq-run lenet.json --benchmark --threads 2 --batch 8
   bq-run lenet.json --benchmark --profile trace.json
   bq-run --list-backends
@@ -52,7 +53,9 @@ void DeclareModes(CLI::App* app, Options* o) {
 
   auto* dataset = app->add_option("--dataset", o->dataset,
                                   "Measure the accuracy on a test set: "
-                                  "mnist:DIR or cifar10:FILE_OR_DIR");
+                                  "mnist:DIR, cifar10:FILE_OR_DIR or "
+                                  "folder:DIR (a folder of PNG or JPEG files "
+                                  "per class, in DIR/test or in DIR)");
   dataset->option_text("KIND:PATH")->group(kGroup);
   auto* limit = app->add_option("--limit", o->limit, "Only the first N images");
   limit->option_text("N")
