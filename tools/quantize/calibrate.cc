@@ -16,7 +16,7 @@ namespace {
 
 // Of the paper's shifts, to choose from; 1 first, which wins where all are
 // equal.
-constexpr float kShiftScales[] = {1.0f, 0.5f, 0.75f, 1.25f, 1.5f};
+constexpr float kShiftScales[] = {1.0f, 0.5f, 0.75f, 1.25f, 1.5f, 2.0f};
 
 bool IsPadded(const Node& node) {
   const auto pads = node.attributes.find("pads");
@@ -249,24 +249,24 @@ Status Calibrator::FitScales(size_t node, const BinaryInputs& inputs,
   if (!status.ok()) return status;
 
   std::optional<Scales> best;
+  size_t chosen = 0;
   for (size_t c = 0; c < fitters.size(); ++c) {
     auto scales = fitters[c].Fit(!FeedsBatchNorm(output));
     if (!scales.ok()) return scales.status();
     if (best && !(scales->squared_error < best->squared_error)) continue;
     best = *std::move(scales);
-    layer->shift_scale = candidates[c].shift_scale;
-    quantize::Weights& weights = candidates[c].weights;
-    weights.alpha = Constant::Floats(
-        {static_cast<int64_t>(bases), static_cast<int64_t>(channels)},
-        best->alpha);
-    const Constant& weight =
-        float_graph_.constants.at(product.constants.at("weight"));
-    auto error = WeightError(weight, weights);
-    if (!error.ok()) return error.status();
-    layer->weight_error = *error;
-    result_.graph.nodes[node] = product;
-    MakeBinary(&result_.graph, node, inputs, weights, best->add);
+    chosen = c;
   }
+  quantize::Weights& weights = candidates[chosen].weights;
+  weights.alpha = Constant::Floats(
+      {static_cast<int64_t>(bases), static_cast<int64_t>(channels)},
+      best->alpha);
+  const auto error = WeightError(
+      float_graph_.constants.at(product.constants.at("weight")), weights);
+  if (!error.ok()) return error.status();
+  layer->weight_error = *error;
+  layer->shift_scale = candidates[chosen].shift_scale;
+  MakeBinary(&result_.graph, node, inputs, weights, best->add);
   return Status();
 }
 
@@ -307,6 +307,12 @@ Status Calibrator::EstimateBatchNorm(size_t node) {
     mean.push_back(static_cast<float>(quantized.mean(c) -
                                       (real.mean(c) - floats("mean")[c]) *
                                           std::sqrt(ratio)));
+  }
+  const auto finite = [](float value) { return std::isfinite(value); };
+  if (!std::all_of(mean.begin(), mean.end(), finite) ||
+      !std::all_of(var.begin(), var.end(), finite)) {
+    return Status(StatusCode::kInvalidArgument,
+                  "activations are not finite numbers");
   }
   const Shape shape = {static_cast<int64_t>(channels)};
   Node& estimated = result_.graph.nodes[node];

@@ -7,6 +7,16 @@ namespace {
 
 constexpr size_t kLongName = 1000;  // a name has at most 1024 bytes
 
+void DropUnusedConstants(Graph* graph) {
+  std::set<std::string> used;
+  for (const Node& node : graph->nodes) {
+    for (const auto& [role, name] : node.constants) used.insert(name);
+  }
+  std::erase_if(graph->constants, [&used](const auto& entry) {
+    return !used.contains(entry.first);
+  });
+}
+
 }  // namespace
 
 std::string NewName(const std::string& wanted, std::set<std::string>* taken) {
@@ -73,6 +83,8 @@ Node BinaryProduct(const Node& product, const BinaryInputs& inputs) {
 void MakeBinary(Graph* graph, size_t node, const BinaryInputs& inputs,
                 const quantize::Weights& weights, std::vector<float> add) {
   Node binary = BinaryProduct(graph->nodes[node], inputs);
+  graph->nodes[node].constants.clear();
+  DropUnusedConstants(graph);  // so that the new ones may have their names
   SetConstant(graph, &binary, "weight", weights.weight);
   SetConstant(graph, &binary, "alpha", weights.alpha);
   if (!inputs.bits.empty()) {
@@ -85,16 +97,6 @@ void MakeBinary(Graph* graph, size_t node, const BinaryInputs& inputs,
                 Constant::Floats({channels}, std::move(add)));
   }
   graph->nodes[node] = std::move(binary);
-}
-
-void DropUnusedConstants(Graph* graph) {
-  std::set<std::string> used;
-  for (const Node& node : graph->nodes) {
-    for (const auto& [role, name] : node.constants) used.insert(name);
-  }
-  std::erase_if(graph->constants, [&used](const auto& entry) {
-    return !used.contains(entry.first);
-  });
 }
 
 }  // namespace bqengine::ptq

@@ -39,11 +39,9 @@ std::vector<std::string> AddBinarize(Graph* graph, const std::string& tensor,
 Node BinaryProduct(const Node& product, const BinaryInputs& inputs);
 
 // Makes the float product at graph->nodes[node] binary. `add` has an entry for
-// each output channel, or none.
+// each output channel, or none. Constants that no node needs go.
 void MakeBinary(Graph* graph, size_t node, const BinaryInputs& inputs,
                 const quantize::Weights& weights, std::vector<float> add);
-
-void DropUnusedConstants(Graph* graph);
 
 }  // namespace bqengine::ptq
 

@@ -98,7 +98,6 @@ Result<Quantization> QuantizeGraph(const Graph& graph,
   if (images != nullptr) result.output_error = calibration->output_error;
   result.batch_norms = calibration->batch_norms;
   result.graph = std::move(calibration->graph);
-  DropUnusedConstants(&result.graph);
   return result;
 }
 

@@ -24,8 +24,14 @@ std::string MethodText(const Method& method) {
           : ", the paper's shifts");
 }
 
-std::string PercentText(const quantize::Error& error) {
-  return fmt::format("{:.2f} %", error.relative * 100);
+std::string PercentText(double share) {
+  return fmt::format("{:.2f} %", share * 100);
+}
+
+std::string ErrorText(const std::optional<quantize::Error>& error) {
+  if (!error) return "";
+  return fmt::format("{} (sum {:.4g}, mean {:.3g})",
+                     PercentText(error->relative), error->sum, error->mean);
 }
 
 // Each column as wide as its widest entry.
@@ -49,36 +55,43 @@ std::string Table(const std::vector<Row>& rows) {
   return text;
 }
 
-std::string ActivationText(const ActivationBases& bases) {
-  return fmt::format("{} {} bits, error {:.2f} %", bases.beta.size(),
-                     DataTypeName(bases.encoding), bases.relative_error * 100);
+// What is to be said about a layer beyond its numbers.
+std::string RemarkText(const LayerResult& layer) {
+  if (!layer.weight_error) return "stays float: " + layer.float_reason;
+  std::vector<std::string> remarks;
+  if (layer.shift_scale != 1) {
+    remarks.push_back(fmt::format("shifts x {:g}", layer.shift_scale));
+  }
+  if (layer.activations) {
+    const ActivationBases& bases = *layer.activations;
+    remarks.push_back(fmt::format(
+        "input of {} {} bits, error {}", bases.beta.size(),
+        DataTypeName(bases.encoding), PercentText(bases.relative_error)));
+  }
+  return fmt::format("{}", fmt::join(remarks, ", "));
 }
 
 Row LayerRow(const LayerResult& layer, bool with_images) {
+  std::string size = tools::FormatBytes(layer.bytes_before);
+  if (layer.weight_error) {
+    size += " -> " + tools::FormatBytes(layer.bytes_after);
+  }
   Row row = {tools::Printable(layer.name), layer.op,
-             fmt::format("{}", fmt::join(layer.shape, "x"))};
-  const std::string before = tools::FormatBytes(layer.bytes_before);
-  if (!layer.weight_error) {
-    row.insert(row.end(), {before, "stays float: " + layer.float_reason});
-    return row;
-  }
-  const quantize::Error& weights = *layer.weight_error;
-  row.push_back(before + " -> " + tools::FormatBytes(layer.bytes_after));
-  std::string text =
-      fmt::format("weight error {} (sum {:.4g}, mean {:.3g})",
-                  PercentText(weights), weights.sum, weights.mean);
-  if (with_images && layer.output_error) {
-    const quantize::Error& outputs = *layer.output_error;
-    text += fmt::format(", output error {} (sum {:.4g}, mean {:.3g})",
-                        PercentText(outputs), outputs.sum, outputs.mean);
-  }
-  if (layer.shift_scale != 1) {
-    text += fmt::format(", shifts x {:g}", layer.shift_scale);
-  }
-  if (layer.activations)
-    text += ", input " + ActivationText(*layer.activations);
-  row.push_back(text);
+             fmt::format("{}", fmt::join(layer.shape, "x")), size,
+             ErrorText(layer.weight_error)};
+  if (with_images) row.push_back(ErrorText(layer.output_error));
+  row.push_back(RemarkText(layer));
   return row;
+}
+
+std::string LayerTable(const Quantization& q, bool with_images) {
+  Row header = {"layer", "op", "weights", "size", "error of weights"};
+  if (with_images) header.push_back("error of outputs");
+  std::vector<Row> rows = {header};
+  for (const LayerResult& layer : q.layers) {
+    rows.push_back(LayerRow(layer, with_images));
+  }
+  return Table(rows);
 }
 
 int64_t BytesBefore(const Quantization& q) {
@@ -153,22 +166,21 @@ std::string ReportText(const Report& report) {
   std::string text =
       fmt::format("method: {}\n", MethodText(report.options.method));
   if (report.images > 0) {
-    text += fmt::format(
-        "calibrated on {} images of {}; {} batch norms\n", report.images,
-        tools::Printable(report.options.calibrate), q.batch_norms);
+    text += fmt::format("calibrated on {} images of {}", report.images,
+                        tools::Printable(report.options.calibrate));
+    if (q.batch_norms > 0) {
+      text += fmt::format(", batch norms estimated anew: {}", q.batch_norms);
+    }
+    text += "\n";
   }
-  std::vector<Row> rows;
-  for (const LayerResult& layer : q.layers) {
-    rows.push_back(LayerRow(layer, report.images > 0));
-  }
-  text += Table(rows);
-  text += fmt::format("all weights: {} -> {}, error of the quantized {}\n",
+  text += "\n" + LayerTable(q, report.images > 0) + "\n";
+  text += fmt::format("weights: {} -> {}, error of those quantized {}\n",
                       tools::FormatBytes(BytesBefore(q)),
                       tools::FormatBytes(BytesAfter(q)),
-                      PercentText(q.weight_error));
+                      PercentText(q.weight_error.relative));
   if (q.output_error) {
     text += fmt::format("error of the network's outputs: {}\n",
-                        PercentText(*q.output_error));
+                        PercentText(q.output_error->relative));
   }
   for (const std::string& note : report.source.notes) {
     text += "note: " + tools::Printable(note) + "\n";

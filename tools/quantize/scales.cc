@@ -60,7 +60,10 @@ Result<Scales> ScaleFitter::Fit(bool match_deviation) const {
       for (size_t b = 1; b < entries; ++b) gram.push_back(covariance(a, b));
     }
     auto alpha = quantize::LeastSquares(gram, moments);
-    if (!alpha.ok()) return alpha.status();
+    if (!alpha.ok()) {
+      return Status(StatusCode::kInvalidArgument,
+                    "activations are not finite numbers");
+    }
     double explained = 0;  // the part of the target's variance that sums have
     for (size_t m = 0; m < bases_; ++m) explained += (*alpha)[m] * moments[m];
     const double variance = covariance(0, 0);

@@ -1,6 +1,6 @@
 // Alternating minimization: bits for given scales, scales for given bits.
 #include <algorithm>
-#include <cmath>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,63 +24,63 @@ struct Group {
   std::vector<double> alpha;  // of each base
 };
 
-struct Level {
-  double value;  // sum_m +-alpha_m
-  Signs signs;
-};
-
-std::vector<Level> LevelsOf(const std::vector<double>& alpha) {
-  std::vector<Level> levels;
-  for (Signs signs = 0; signs < Signs{1} << alpha.size(); ++signs) {
-    double value = 0;
+// What each pattern of signs stands for: sum_m +-alpha_m.
+std::vector<double> ValuesOf(const std::vector<double>& alpha) {
+  std::vector<double> values(size_t{1} << alpha.size());
+  for (Signs signs = 0; signs < values.size(); ++signs) {
     for (size_t m = 0; m < alpha.size(); ++m) {
-      value += alpha[m] * SignOf(signs, m);
+      values[signs] += alpha[m] * SignOf(signs, m);
     }
-    levels.push_back({value, signs});
   }
-  std::stable_sort(
-      levels.begin(), levels.end(),
-      [](const Level& a, const Level& b) { return a.value < b.value; });
-  return levels;
+  return values;
 }
 
 double SquaredError(const Group& group) {
+  const std::vector<double> values = ValuesOf(group.alpha);
   double sum = 0;
   for (size_t i = 0; i < group.w.size(); ++i) {
-    double rest = group.w[i];
-    for (size_t m = 0; m < group.alpha.size(); ++m) {
-      rest -= group.alpha[m] * SignOf(group.signs[i], m);
-    }
+    const double rest = group.w[i] - values[group.signs[i]];
     sum += rest * rest;
   }
   return sum;
 }
 
 void ChooseSigns(Group* group) {
-  const std::vector<Level> levels = LevelsOf(group->alpha);
+  const std::vector<double> values = ValuesOf(group->alpha);
+  std::vector<Signs> sorted(values.size());
+  std::iota(sorted.begin(), sorted.end(), Signs{0});
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [&](Signs a, Signs b) { return values[a] < values[b]; });
   for (size_t i = 0; i < group->w.size(); ++i) {
     const double w = group->w[i];
     auto nearest = std::lower_bound(
-        levels.begin(), levels.end(), w,
-        [](const Level& level, double value) { return level.value < value; });
-    if (nearest == levels.end() ||
-        (nearest != levels.begin() &&
-         w - std::prev(nearest)->value < nearest->value - w)) {
+        sorted.begin(), sorted.end(), w,
+        [&](Signs signs, double value) { return values[signs] < value; });
+    if (nearest == sorted.end() ||
+        (nearest != sorted.begin() &&
+         w - values[*std::prev(nearest)] < values[*nearest] - w)) {
       --nearest;
     }
-    group->signs[i] = nearest->signs;
+    group->signs[i] = *nearest;
   }
 }
 
+// Equal patterns make equal rows of the least-squares problem: they are summed
+// up first.
 void ChooseAlpha(Group* group) {
   const size_t bases = group->alpha.size();
-  std::vector<double> gram(bases * bases), moments(bases);
+  std::vector<double> counts(size_t{1} << bases), sums(counts.size());
   for (size_t i = 0; i < group->w.size(); ++i) {
+    ++counts[group->signs[i]];
+    sums[group->signs[i]] += group->w[i];
+  }
+  std::vector<double> gram(bases * bases), moments(bases);
+  for (Signs signs = 0; signs < counts.size(); ++signs) {
     for (size_t m = 0; m < bases; ++m) {
-      const double sign = SignOf(group->signs[i], m);
-      moments[m] += sign * group->w[i];
+      moments[m] += SignOf(signs, m) * sums[signs];
       for (size_t other = 0; other < bases; ++other) {
-        gram[m * bases + other] += sign * SignOf(group->signs[i], other);
+        gram[m * bases + other] +=
+            SignOf(signs, m) * SignOf(signs, other) * counts[signs];
       }
     }
   }
