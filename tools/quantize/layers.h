@@ -13,9 +13,10 @@
 namespace bqengine::ptq {
 
 struct Selection {
-  std::vector<std::string> layers;  // these only, whatever they are; or empty
-  std::vector<std::string> skip;    // not these
-  bool first_and_last = false;      // also these
+  // These only, whatever they are; if empty, those that ChooseLayers thinks of.
+  std::vector<std::string> layers = {};
+  std::vector<std::string> skip = {};  // not these
+  bool first_and_last = false;         // also these
 };
 
 // A Conv or Gemm of the graph.

@@ -18,8 +18,8 @@
 namespace bqengine::ptq {
 
 struct QuantizeOptions {
-  Method method;
-  Selection selection;
+  Method method = {};
+  Selection selection = {};
   int64_t activation_bases = 0;  // needs images
   int threads = 1;
 };
