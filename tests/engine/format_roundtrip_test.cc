@@ -111,6 +111,42 @@ TEST(RoundTrip, KeepsAnArchitectureWithSomeLargeConstants) {
   EXPECT_EQ(folder.Names(), std::vector<std::string>{"net.json"});
 }
 
+// The layers of an architecture say how they are to be trained.
+Graph TrainedSample() {
+  Graph graph = SampleGraph();
+  Constant& weight = graph.constants["fc1.weight"];
+  weight = Constant::Declare(weight.info());
+  graph.nodes[1].training = {{"quantize", int64_t{1}},
+                             {"weights", std::string("abcnet")}};
+  graph.nodes[3].training = {{"rate", 1.0f},
+                             {"bases", std::vector<int64_t>{3, 5}},
+                             {"shifts", std::vector<float>{-1.0f, kInf}}};
+  return graph;
+}
+
+TEST(RoundTrip, KeepsHowToTrain) {
+  ScratchFolder a, b;
+  const Graph graph = TrainedSample();
+  const Graph read = WriteAndRead(graph, a.File("net.json"));
+  ExpectSameGraph(graph, read);
+  ASSERT_TRUE(WriteGraph(read, b.File("net.json")).ok());
+  EXPECT_EQ(ReadBytes(a.File("net.json")), ReadBytes(b.File("net.json")));
+}
+
+TEST(RoundTrip, HowToTrainStandsBehindTheAttributes) {
+  ScratchFolder folder;
+  ASSERT_TRUE(WriteGraph(TrainedSample(), folder.File("net.json")).ok());
+  const std::string text = ReadBytes(folder.File("net.json"));
+  const size_t conv = text.find("\"name\": \"conv1\"");
+  const size_t attributes = text.find("\"attributes\"", conv);
+  const size_t training = text.find(
+      "\"training\": { \"quantize\": 1, \"weights\": \"abcnet\" }", conv);
+  const size_t next = text.find("\"name\": \"flat\"");
+  EXPECT_LT(conv, attributes);
+  EXPECT_LT(attributes, training);
+  EXPECT_LT(training, next);
+}
+
 TEST(RoundTrip, KeepsEveryFloatInline) {
   const uint32_t seed = 20240611;
   std::mt19937 random(seed);
@@ -229,6 +265,15 @@ const RefusedCase kRefused[] = {
      "/constants/fc2.weight: has 8 bytes"},
     {"TooManyNodes", [](Graph* g) { g->nodes.resize(65537, g->nodes.back()); },
      "/nodes: has 65537 nodes"},
+    {"TrainingOfAWholeModel",
+     [](Graph* g) { g->nodes[5].training["quantize"] = int64_t{0}; },
+     "node 'clip' (/nodes/5/training)"},
+    {"NaNInTraining",
+     [](Graph* g) { g->nodes[5].training["rate"] = std::nanf(""); },
+     "'clip', training 'rate': is NaN"},
+    {"EmptyNameInTraining",
+     [](Graph* g) { g->nodes[5].training[""] = int64_t{0}; },
+     "'clip', training: the name is empty"},
     {"UnknownOp", [](Graph* g) { g->nodes[0].op = "Guess"; }, "Guess"},
 };
 INSTANTIATE_TEST_SUITE_P(Write, Refused, testing::ValuesIn(kRefused),

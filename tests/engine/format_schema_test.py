@@ -37,6 +37,17 @@ def drop(path):
     return change
 
 
+def architecture(training):
+    """Makes all weights unknown, and says how one node is to be trained."""
+
+    def change(model):
+        for key in ("weights", "weights_hash"):
+            del model[key]
+        model["nodes"][1]["training"] = training
+
+    return change
+
+
 GOOD = {
     "no optional keys": lambda m: [m.pop(k) for k in (
         "name", "producer", "labels", "weights", "weights_hash")],
@@ -48,6 +59,9 @@ GOOD = {
     "steps behind the affine": set_at("/nodes/4/attributes", {
         "post": "PRelu,Relu"}),
     "floats and bits": set_at("/nodes/4/outputs", ["a", "b"]),
+    "an architecture": architecture({
+        "quantize": 1, "weights": "abcnet", "rate": "inf", "shifts": [-1, 0.5]}),
+    "a model that says nothing of training": set_at("/nodes/1/training", {}),
 }
 
 BROKEN = {
@@ -96,6 +110,14 @@ BROKEN = {
     "no attributes": drop("/nodes/1/attributes"),
     "role": set_at("/nodes/4/constants/factor", "fc2.mul"),
     "missing role": drop("/nodes/4/constants/weight"),
+    "a trained model to be trained": set_at(
+        "/nodes/1/training", {"quantize": 1}),
+    "an inline model to be trained": lambda m: (
+        architecture({"quantize": 1})(m),
+        [c.setdefault("data", [1]) for c in m["constants"].values()]),
+    "an unnamed value of training": architecture({"": 1}),
+    "a boolean of training": architecture({"quantize": True}),
+    "a text in a list of training": architecture({"shifts": ["none"]}),
 }
 
 

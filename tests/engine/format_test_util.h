@@ -170,6 +170,7 @@ inline void ExpectSameGraph(const Graph& a, const Graph& b) {
     EXPECT_EQ(a.nodes[i].outputs, b.nodes[i].outputs);
     EXPECT_EQ(a.nodes[i].constants, b.nodes[i].constants);
     EXPECT_EQ(a.nodes[i].attributes, b.nodes[i].attributes);
+    EXPECT_EQ(a.nodes[i].training, b.nodes[i].training);
   }
   ASSERT_EQ(a.constants.size(), b.constants.size());
   for (const auto& [name, constant] : a.constants) {

@@ -21,15 +21,17 @@ Progress::~Progress() {
   if (drawn_) fmt::print(stderr, "\r\x1b[K");
 }
 
-void Progress::Update(int64_t done) {
+void Progress::Update(int64_t done, const std::string& note) {
   if (!terminal_ || Clock::now() < next_) return;
   next_ = Clock::now() + std::chrono::milliseconds(100);
   drawn_ = true;
 
-  const std::string text = fmt::format("{} {}/{} ", label_, done, total_);
   // The last column stays free: some terminals wrap when it is filled.
-  const int room =
-      TerminalWidth(STDERR_FILENO, 80) - 3 - static_cast<int>(text.size());
+  const int columns = TerminalWidth(STDERR_FILENO, 80) - 1;
+  std::string text = fmt::format("{} {}/{} ", label_, done, total_);
+  if (!note.empty()) text += note + " ";
+  text = text.substr(0, static_cast<size_t>(columns));
+  const int room = columns - 2 - static_cast<int>(text.size());
   std::string bar;
   if (room >= 8) {
     const int width = std::min(room, 40);

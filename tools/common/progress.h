@@ -17,7 +17,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
   ~Progress();
 
-  void Update(int64_t done);
+  // `note` stands behind the count: "loss 0.12".
+  void Update(int64_t done, const std::string& note = "");
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -113,6 +113,9 @@ struct Node {
   std::vector<std::string> outputs;  // tensor names, each made by one node only
   std::map<std::string, std::string> constants;  // role -> name in Graph
   std::map<std::string, Attribute> attributes;
+  // Only in architectures: how the node is to be trained. The engine does not
+  // interpret it; the keys are bq-train's (tools/train/README.md).
+  std::map<std::string, Attribute> training = {};
 };
 
 // The order of dimensions in files that hold this tensor (.npy). In memory it

@@ -164,6 +164,17 @@ Attribute ReadAttribute(const Cursor& cursor) {
   return int64_t{0};
 }
 
+std::map<std::string, Attribute> ReadTraining(const Cursor& cursor) {
+  std::map<std::string, Attribute> training;
+  for (const auto& [name, value] : cursor.Members()) {
+    if (const std::string problem = NameProblem(name); !problem.empty()) {
+      value.Fail("the name " + problem);
+    }
+    training[name] = ReadAttribute(value);
+  }
+  return training;
+}
+
 Node ReadNode(const Cursor& unnamed) {
   Node node;
   Cursor cursor = unnamed;
@@ -174,7 +185,7 @@ Node ReadNode(const Cursor& unnamed) {
     cursor = unnamed.WithOwner("node " + Quote(node.name));
   }
   cursor.CheckKeys({"name", "op", "inputs", "outputs"},
-                   {"constants", "attributes"});
+                   {"constants", "attributes", "training"});
   if (!cursor.ok()) return node;
   node.op = ReadName(cursor["op"]);
   node.inputs = ReadNames(cursor["inputs"]);
@@ -189,6 +200,7 @@ Node ReadNode(const Cursor& unnamed) {
       node.attributes[name] = ReadAttribute(value);
     }
   }
+  if (cursor.Has("training")) node.training = ReadTraining(cursor["training"]);
   return node;
 }
 

@@ -74,18 +74,25 @@ class Checker {
     for (const std::string& name : node.inputs) Name(place, name);
     for (const std::string& name : node.outputs) Name(place, name);
     for (const auto& [name, value] : node.attributes) {
-      const std::string attribute = place + ", attribute " + Quote(name);
-      if (const auto* text = std::get_if<std::string>(&value)) {
-        Text(attribute, *text);
-        if (*text == "inf" || *text == "-inf") {
-          Keep(attribute, "the text stands for a number in model files");
-        }
-      } else if (const auto* number = std::get_if<float>(&value)) {
-        if (std::isnan(*number)) Keep(attribute, "is NaN");
-      } else if (const auto* list = std::get_if<std::vector<float>>(&value)) {
-        for (float item : *list) {
-          if (std::isnan(item)) Keep(attribute, "has a NaN");
-        }
+      CheckValue(place + ", attribute " + Quote(name), value);
+    }
+    for (const auto& [name, value] : node.training) {
+      Name(place + ", training", name);
+      CheckValue(place + ", training " + Quote(name), value);
+    }
+  }
+
+  void CheckValue(const std::string& place, const Attribute& value) {
+    if (const auto* text = std::get_if<std::string>(&value)) {
+      Text(place, *text);
+      if (*text == "inf" || *text == "-inf") {
+        Keep(place, "the text stands for a number in model files");
+      }
+    } else if (const auto* number = std::get_if<float>(&value)) {
+      if (std::isnan(*number)) Keep(place, "is NaN");
+    } else if (const auto* list = std::get_if<std::vector<float>>(&value)) {
+      for (float item : *list) {
+        if (std::isnan(item)) Keep(place, "has a NaN");
       }
     }
   }
@@ -159,6 +166,14 @@ struct AttributeVisitor {
   Value operator()(const std::vector<float>& v) const { return FromFloats(v); }
 };
 
+Value FromAttributes(const std::map<std::string, Attribute>& attributes) {
+  Value object = Value::MakeObject();
+  for (const auto& [name, value] : attributes) {
+    object.Add(name, std::visit(AttributeVisitor(), value));
+  }
+  return object;
+}
+
 Value FromNode(const Node& node) {
   Value object = Value::MakeObject();
   object.Add("name", node.name);
@@ -171,11 +186,10 @@ Value FromNode(const Node& node) {
     object.Add("constants", std::move(constants));
   }
   if (!node.attributes.empty()) {
-    Value attributes = Value::MakeObject();
-    for (const auto& [name, value] : node.attributes) {
-      attributes.Add(name, std::visit(AttributeVisitor(), value));
-    }
-    object.Add("attributes", std::move(attributes));
+    object.Add("attributes", FromAttributes(node.attributes));
+  }
+  if (!node.training.empty()) {
+    object.Add("training", FromAttributes(node.training));
   }
   return object;
 }

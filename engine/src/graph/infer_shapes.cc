@@ -63,6 +63,7 @@ class Checker {
   Result<CheckedGraph> Run() {
     if (Status s = CheckInputs(); !s.ok()) return s;
     if (Status s = CheckConstants(); !s.ok()) return s;
+    if (Status s = CheckTraining(); !s.ok()) return s;
     if (Status s = IndexNodes(); !s.ok()) return s;
     if (Status s = InferInOrder(); !s.ok()) return s;
     if (Status s = CheckOutputs(); !s.ok()) return s;
@@ -123,6 +124,21 @@ class Checker {
       if (Status s = CheckShape(ConstantPath(name), constant.info(), false);
           !s.ok()) {
         return s;
+      }
+    }
+    return Status();
+  }
+
+  // What is to be trained lacks values: nothing else says how.
+  Status CheckTraining() {
+    for (const auto& [name, constant] : graph_.constants) {
+      if (constant.data() == nullptr) return Status();
+    }
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      if (!graph_.nodes[i].training.empty()) {
+        return Error(NodePath(graph_, i, "/training"),
+                     "only an architecture has this, where constants have "
+                     "yet to get their data");
       }
     }
     return Status();

@@ -1,0 +1,255 @@
+#include "train/architecture/method.h"
+
+#include <algorithm>
+#include <set>
+#include <variant>
+#include <vector>
+
+namespace bqengine::train {
+namespace {
+
+using bqtrain::ActivationMethod;
+using bqtrain::Quantization;
+using bqtrain::WeightMethod;
+
+bool IsLayer(const Node& node) {
+  return node.op == "Conv" || node.op == "Gemm";
+}
+
+Status NodeError(const Graph& graph, const Node& node, const std::string& path,
+                 const std::string& what) {
+  return Status(StatusCode::kInvalidModel,
+                "node '" + node.name + "' (/nodes/" +
+                    std::to_string(&node - graph.nodes.data()) + path +
+                    "): " + what);
+}
+
+// The keys of one node's `training`, each taken once.
+class TrainingKeys {
+ public:
+  TrainingKeys(const Graph& graph, const Node& node)
+      : graph_(graph), node_(node) {}
+
+  template <typename T>
+  const T* Find(const char* key) {
+    const auto found = node_.training.find(key);
+    if (found == node_.training.end()) return nullptr;
+    known_.insert(key);
+    const T* value = std::get_if<T>(&found->second);
+    if (value == nullptr) Fail(key, "has the wrong type");
+    return value;
+  }
+
+  void Fail(const std::string& key, const std::string& what) {
+    if (!status_.ok()) return;
+    status_ = NodeError(graph_, node_, "/training/" + key, what);
+  }
+
+  // One of two words: whether it is the second.
+  void FindWord(const char* key, const char* no, const char* yes, bool* value) {
+    const auto* word = Find<std::string>(key);
+    if (word == nullptr) return;
+    if (*word != no && *word != yes) {
+      Fail(key, std::string("must be \"") + no + "\" or \"" + yes + "\"");
+    }
+    *value = *word == yes;
+  }
+
+  Status Finish() {
+    for (const auto& [key, value] : node_.training) {
+      if (!known_.contains(key)) Fail(key, "bq-train knows no such key");
+    }
+    return status_;
+  }
+
+ private:
+  const Graph& graph_;
+  const Node& node_;
+  std::set<std::string> known_;
+  Status status_;
+};
+
+Result<Quantization> QuantizationOf(const Graph& graph, const Node& node,
+                                    const Quantization& method, bool is_first,
+                                    bool is_last) {
+  TrainingKeys keys(graph, node);
+  Quantization q = method;
+  if (is_first) q.activations = ActivationMethod::kFloat;
+  bool quantize = !is_first && !is_last;
+  if (const auto* value = keys.Find<int64_t>("quantize")) {
+    if (*value != 0 && *value != 1) keys.Fail("quantize", "must be 0 or 1");
+    quantize = *value == 1;
+  }
+  if (!quantize) q = Quantization{};
+  if (const auto* name = keys.Find<std::string>("weights")) {
+    const auto weights = bqtrain::WeightMethodOf(*name);
+    if (weights.ok())
+      q.weights = *weights;
+    else
+      keys.Fail("weights", weights.status().message());
+  }
+  if (const auto* name = keys.Find<std::string>("activations")) {
+    const auto activations = bqtrain::ActivationMethodOf(*name);
+    if (activations.ok())
+      q.activations = *activations;
+    else
+      keys.Fail("activations", activations.status().message());
+  }
+  // Bases of the method count only where its other half still does.
+  if (q.weights != WeightMethod::kAbcNet) q.weight_bases = 1;
+  if (q.activations != ActivationMethod::kAbcNet) q.activation_bases = 1;
+  if (const auto* m = keys.Find<int64_t>("weight_bases")) q.weight_bases = *m;
+  if (const auto* n = keys.Find<int64_t>("activation_bases")) {
+    q.activation_bases = *n;
+  }
+  if (const auto* t = keys.Find<float>("threshold")) q.threshold = *t;
+  keys.FindWord("alpha", "mean", "trained", &q.trained_alpha);
+  keys.FindWord("shifts", "fixed", "trained", &q.trained_shifts);
+  if (const Status s = Check(q); !s.ok()) keys.Fail("", s.message());
+  if (const Status s = keys.Finish(); !s.ok()) return s;
+  return q;
+}
+
+// Nodes sorted so that each comes after those that make its inputs; the graph
+// has been checked, so that there is such an order.
+std::vector<Node> InOrder(const Graph& graph) {
+  std::set<std::string> made;
+  for (const GraphInput& input : graph.inputs) made.insert(input.name);
+  std::vector<Node> waiting = graph.nodes, order;
+  while (!waiting.empty()) {
+    std::vector<Node> later;
+    for (Node& node : waiting) {
+      const bool ready = std::all_of(
+          node.inputs.begin(), node.inputs.end(),
+          [&made](const std::string& name) { return made.contains(name); });
+      if (ready) made.insert(node.outputs.begin(), node.outputs.end());
+      (ready ? order : later).push_back(std::move(node));
+    }
+    waiting = std::move(later);
+  }
+  return order;
+}
+
+// Who makes and who takes each tensor of a graph.
+class Wiring {
+ public:
+  explicit Wiring(const Graph& graph) {
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+      for (const std::string& name : graph.nodes[i].outputs) maker_[name] = i;
+      for (const std::string& name : graph.nodes[i].inputs) ++uses_[name];
+    }
+    for (const GraphOutput& output : graph.outputs) ++uses_[output.name];
+  }
+  // Index of the node that makes a tensor; -1 for an input of the graph.
+  int64_t maker(const std::string& tensor) const {
+    const auto found = maker_.find(tensor);
+    return found == maker_.end() ? -1 : static_cast<int64_t>(found->second);
+  }
+  int uses(const std::string& tensor) const { return uses_.at(tensor); }
+
+ private:
+  std::map<std::string, size_t> maker_;
+  std::map<std::string, int> uses_;
+};
+
+// Marks the Relu that the input `tensor` of a layer comes through, if any.
+Status FindRelu(const Graph& graph, const Wiring& wiring, const Node& layer,
+                std::set<size_t>* relus) {
+  std::string tensor = layer.inputs[0];
+  bool shared = false;
+  for (int64_t i; (i = wiring.maker(tensor)) >= 0;) {
+    const Node& node = graph.nodes[static_cast<size_t>(i)];
+    shared = shared || wiring.uses(tensor) > 1;
+    if (node.op == "Relu") {
+      if (shared) {
+        return NodeError(graph, node, "",
+                         "hides the signs of the activations of '" +
+                             layer.name +
+                             "', and cannot be left out, since its output "
+                             "feeds other nodes too");
+      }
+      relus->insert(static_cast<size_t>(i));
+      return Status();
+    }
+    if (node.op != "MaxPool" && node.op != "Flatten") return Status();
+    tensor = node.inputs[0];
+  }
+  return Status();
+}
+
+void RemoveNodes(const std::set<size_t>& gone, Graph* graph) {
+  std::vector<Node> kept;
+  std::map<std::string, std::string> renamed;  // in order of execution
+  for (size_t i = 0; i < graph->nodes.size(); ++i) {
+    Node& node = graph->nodes[i];
+    for (std::string& input : node.inputs) {
+      if (renamed.contains(input)) input = renamed[input];
+    }
+    if (gone.contains(i)) {
+      renamed[node.outputs[0]] = node.inputs[0];
+    } else {
+      kept.push_back(std::move(node));
+    }
+  }
+  graph->nodes = std::move(kept);
+}
+
+}  // namespace
+
+Result<Plan> ApplyMethod(Graph architecture, const Quantization& method) {
+  // Errors count nodes as the file does, so they are sorted later.
+  const Graph& given = architecture;
+  if (const auto shapes = InferShapes(given); !shapes.ok()) {
+    return shapes.status();
+  }
+  std::set<std::string> graph_inputs;
+  for (const GraphInput& input : given.inputs) graph_inputs.insert(input.name);
+
+  const std::vector<Node> order = InOrder(given);
+  const auto last = std::find_if(order.rbegin(), order.rend(), IsLayer);
+  if (last == order.rend()) {
+    return Status(StatusCode::kInvalidModel,
+                  "there is no Conv and no Gemm to train");
+  }
+  const Wiring wiring(given);
+  std::set<std::string> relu_names;
+  Plan plan;
+  std::set<size_t> relus;
+  for (const Node& node : given.nodes) {
+    if (!IsLayer(node)) {
+      if (!node.training.empty()) {
+        return NodeError(given, node, "/training",
+                         "is for Conv and Gemm, not for " + node.op);
+      }
+      continue;
+    }
+    std::string source = node.inputs[0];
+    for (int64_t i; (i = wiring.maker(source)) >= 0;) {
+      const Node& before = given.nodes[static_cast<size_t>(i)];
+      if (before.op != "Flatten") break;
+      source = before.inputs[0];
+    }
+    const auto q =
+        QuantizationOf(given, node, method, graph_inputs.contains(source),
+                       node.name == last->name);
+    if (!q.ok()) return q.status();
+    plan.layers[node.name] = *q;
+    if (q->activations == ActivationMethod::kFloat) continue;
+    if (const Status s = FindRelu(given, wiring, node, &relus); !s.ok()) {
+      return s;
+    }
+  }
+  for (const size_t i : relus) relu_names.insert(given.nodes[i].name);
+
+  plan.graph = std::move(architecture);
+  plan.graph.nodes = order;
+  std::set<size_t> gone;
+  for (size_t i = 0; i < order.size(); ++i) {
+    if (relu_names.contains(order[i].name)) gone.insert(i);
+  }
+  RemoveNodes(gone, &plan.graph);
+  for (Node& node : plan.graph.nodes) node.training.clear();
+  return plan;
+}
+
+}  // namespace bqengine::train

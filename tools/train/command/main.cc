@@ -1,0 +1,178 @@
+// bq-train: from data and an architecture to a model that bq-run runs.
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <filesystem>
+#include <new>
+
+#include "bqengine/model.h"
+#include "common/command_line.h"
+#include "common/file.h"
+#include "common/terminal.h"
+#include "train/architecture/method.h"
+#include "train/architecture/width.h"
+#include "train/command/evaluate.h"
+#include "train/command/options.h"
+#include "train/command/report.h"
+#include "train/command/trainer.h"
+
+namespace bqengine::train {
+namespace {
+
+constexpr char kCommand[] = "bq-train";
+
+Result<Plan> ReadPlan(const Options& options) {
+  const auto name_file = [&options](const Status& s) {
+    if (s.message().starts_with(options.architecture)) return s;
+    return tools::FileError(s.code(), options.architecture, s.message());
+  };
+  auto graph = ReadGraph(options.architecture);
+  if (!graph.ok()) return tools::InputError(graph.status());
+  if (options.width != 1) {
+    graph = ScaleWidth(*graph, options.width);
+    if (!graph.ok()) return name_file(graph.status());
+  }
+  auto plan = ApplyMethod(*std::move(graph), options.quantization);
+  if (!plan.ok()) return name_file(plan.status());
+  return plan;
+}
+
+struct Data {
+  tools::Dataset train, test;
+};
+
+Result<Data> ReadData(const Options& options, const GraphInput& input) {
+  const int64_t channels = input.info.shape.size() == 4 ? input.info.shape[3] : 0;
+  auto train = tools::ReadDataset(options.dataset, tools::Split::kTrain,
+                                  options.limit, channels);
+  if (!train.ok()) return tools::InputError(train.status());
+  auto test = tools::ReadDataset(options.dataset, tools::Split::kTest,
+                                 options.limit, channels);
+  if (!test.ok()) return tools::InputError(test.status());
+  if (train->class_names != test->class_names) {
+    return Status(StatusCode::kInvalidArgument,
+                  options.dataset + ": training and test set have other classes");
+  }
+  return Data{*std::move(train), *std::move(test)};
+}
+
+// Labels that the network has no output for would be undefined behaviour.
+Status CheckClasses(const Data& data, const Graph& graph,
+                    const Options& options) {
+  const auto shapes = InferShapes(graph);
+  if (!shapes.ok()) return shapes.status();
+  const auto classes = ElementCount(shapes->at(graph.outputs[0].name).shape);
+  if (!classes.ok()) return classes.status();
+  for (const tools::Dataset* set : {&data.train, &data.test}) {
+    for (const uint16_t label : set->labels) {
+      if (label >= *classes) {
+        return Status(StatusCode::kInvalidArgument,
+                      options.dataset + ": class " + std::to_string(label) +
+                          ", but " + options.architecture + " has " +
+                          std::to_string(*classes) + " outputs");
+      }
+    }
+  }
+  return Status();
+}
+
+int64_t FileBytes(const std::string& path) {
+  std::error_code error;
+  const auto bytes = std::filesystem::file_size(path, error);
+  return error ? 0 : static_cast<int64_t>(bytes);
+}
+
+// Writes the model, and runs what was written.
+Result<Report> Export(const Options& options, const Data& data,
+                      bqtrain::NetworkImpl* network, Report report) {
+  Graph graph = network->Export();
+  graph.producer = "bq-train " BQENGINE_VERSION;
+  if (graph.labels.empty()) graph.labels = data.test.class_names;
+  const auto optimized = OptimizeGraph(graph);
+  if (!optimized.ok()) return optimized.status();
+  if (const Status s = WriteGraph(*optimized, options.output); !s.ok()) return s;
+  const auto model = Model::Load(options.output);
+  if (!model.ok()) return model.status();
+
+  const auto trained = EvaluateNetwork(network, data.test, graph.inputs[0]);
+  if (!trained.ok()) return trained.status();
+  const auto exported = EvaluateModel(*model, data.test, options.threads);
+  if (!exported.ok()) return exported.status();
+  report.test_images = data.test.images.count;
+  report.test_accuracy = Accuracy(*trained, data.test);
+  report.exported_accuracy = Accuracy(*exported, data.test);
+  report.comparison = Compare(*trained, *exported);
+  report.model_bytes =
+      FileBytes(options.output) +
+      FileBytes(std::filesystem::path(options.output)
+                    .replace_extension(".safetensors"));
+  return report;
+}
+
+Status Train(Options* options) {
+  if (const Status s = Complete(options); !s.ok()) return s;
+  const auto plan = ReadPlan(*options);
+  if (!plan.ok()) return plan.status();
+  torch::set_num_threads(options->threads);
+  torch::manual_seed(options->seed);
+  const auto network = bqtrain::NetworkImpl::Make(plan->graph, plan->layers);
+  if (!network.ok()) {
+    return tools::FileError(network.status().code(), options->architecture,
+                            network.status().message());
+  }
+  const GraphInput& input = plan->graph.inputs[0];
+  const auto data = ReadData(*options, input);
+  if (!data.ok()) return data.status();
+  if (const Status s = CheckClasses(*data, plan->graph, *options); !s.ok()) {
+    return s;
+  }
+
+  Trainer trainer(*options, input, data->train, data->test, network->get());
+  if (const Status s = trainer.Prepare(); !s.ok()) return s;
+  if (const Status s = trainer.Run(); !s.ok()) return s;
+  const auto report = Export(
+      *options, *data, network->get(),
+      {.history = trainer.history(), .steps = trainer.steps_done()});
+  if (!report.ok()) return report.status();
+  if (!options->json.empty() && options->json != "-") {
+    const Status s =
+        tools::WriteFile(options->json, ReportJson(*report, *options));
+    if (!s.ok()) return s;
+  }
+  tools::Print(options->json == "-" ? ReportJson(*report, *options)
+                                    : ReportText(*report, *options));
+  return Status();
+}
+
+Status TrainCatching(Options* options) {
+  try {
+    return Train(options);
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::kOutOfMemory, "out of memory");
+  } catch (const c10::Error& e) {
+    return Status(StatusCode::kInternal, e.what_without_backtrace());
+  } catch (const std::exception& e) {
+    return Status(StatusCode::kInternal, e.what());
+  }
+}
+
+int Main(int argc, char** argv) {
+  tools::IgnoreBrokenPipes();
+  Options options;
+  CLI::App app("", kCommand);
+  tools::UseReadableHelp(&app);
+  DeclareOptions(&app, &options);
+  if (const auto exit_status = tools::Parse(&app, argc, argv)) {
+    return *exit_status;
+  }
+  Status status = TrainCatching(&options);
+  if (status.ok()) status = tools::FinishPrinting();
+  if (!status.ok()) {
+    tools::PrintMessage(kCommand, tools::Printable(status.message()));
+  }
+  return tools::ExitStatus(status);
+}
+
+}  // namespace
+}  // namespace bqengine::train
+
+int main(int argc, char** argv) { return bqengine::train::Main(argc, argv); }

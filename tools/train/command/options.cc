@@ -1,0 +1,192 @@
+#include "train/command/options.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+namespace bqengine::train {
+namespace {
+
+constexpr char kAbout[] =
+    "Trains a network with binary weights, and often activations, and writes a "
+    "model that bq-run runs.";
+
+constexpr char kExamples[] = R"(Examples:
+  bq-train --arch tools/train/architectures/lenet.json --method bnn
+    --dataset mnist:data/mnist --epochs 10 -o lenet-bnn.json
+  bq-train --arch lenet.json --method abcnet --weight-bases 3
+    --activation-bases 3 --dataset mnist:fashion -o fashion.json
+    --augment shift:2 --plot curves.svg --json result.json
+  bq-train --arch vgg.json --width 0.5 --method bwn --dataset cifar10:data
+    --augment crop:4,flip --init-from float.ckpt -o vgg-bwn.json
+  bq-train ... --resume          (with the options of the run that was cut off)
+
+Architectures and methods: tools/train/README.md.)";
+
+void DeclareNetwork(CLI::App* app, Options* o) {
+  app->add_option("--arch", o->architecture,
+                  "The architecture: a model file without weights")
+      ->required();
+  app->add_option("--width", o->width,
+                  "Multiplies the channels of all layers but the last")
+      ->check(CLI::PositiveNumber);
+  app->add_option("--method", o->method, "How layers are quantized")
+      ->required()
+      ->check(CLI::IsMember(bqtrain::MethodNames()));
+  app->add_option("--weight-bases", o->weight_bases,
+                  "M: binary terms of each weight (abcnet)");
+  app->add_option("--activation-bases", o->activation_bases,
+                  "N: binary terms of each activation (abcnet)");
+  app->add_option("--alpha", o->alpha,
+                  "Scales of weights (bwn, xnor, abcnet): computed from the "
+                  "weights, or trained")
+      ->check(CLI::IsMember({"mean", "trained"}));
+  app->add_option("--shifts", o->shifts, "Shifts of bases (abcnet)")
+      ->check(CLI::IsMember({"fixed", "trained"}));
+  app->add_option("--threshold", o->threshold,
+                  "Of weights and activations (unipolar)");
+}
+
+void DeclareTraining(CLI::App* app, Options* o) {
+  app->add_option("--dataset", o->dataset,
+                  "mnist:DIR, cifar10:DIR or folder:DIR (DIR/train/CLASS/*.png "
+                  "and DIR/test/CLASS/*.png)")
+      ->required();
+  app->add_option("--limit", o->limit,
+                  "Only the first N images of each split (0: all)")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--augment", o->augment,
+                  "shift:N, crop:N, flip; several with commas");
+  app->add_option("--epochs", o->epochs, "Passes through the training set")
+      ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
+  app->add_option("--steps", o->steps,
+                  "Stop after N batches, if they are fewer (0: do not)")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--batch", o->batch_size, "Images in a step")
+      ->check(CLI::Range(int64_t{2}, int64_t{65536}));
+  app->add_option("--seed", o->seed, "Of all random numbers");
+  app->add_option("--optimizer", o->optimizer)
+      ->check(CLI::IsMember({"adam", "sgd"}));
+  app->add_option("--lr", o->learning_rate,
+                  "Learning rate at its highest (default: 0.001 for adam, 0.05 "
+                  "for sgd)")
+      ->check(CLI::PositiveNumber);
+  app->add_option("--momentum", o->momentum, "Of sgd")
+      ->check(CLI::Range(0.0, 1.0));
+  app->add_option("--weight-decay", o->weight_decay,
+                  "Of real-valued weights; binary ones have none")
+      ->check(CLI::NonNegativeNumber);
+  app->add_option("--schedule", o->schedule, "Of the learning rate")
+      ->check(CLI::IsMember({"constant", "cosine", "step", "one-cycle"}));
+  app->add_option("--loss", o->loss)
+      ->check(CLI::IsMember({"cross-entropy", "square-hinge"}));
+  app->add_option("--threads", o->threads,
+                  "Of LibTorch and bqengine (0: one per core)")
+      ->check(CLI::Range(0, 1024));
+  app->add_option("--loader-threads", o->loader_threads,
+                  "That prepare images meanwhile")
+      ->check(CLI::Range(0, 256));
+  app->add_option("--init-from", o->init_from,
+                  "Start from the weights of this checkpoint, of any method, "
+                  "where names and shapes fit");
+  app->add_flag("--resume", o->resume,
+                "Go on from the checkpoint of the same command");
+}
+
+void DeclareOutputs(CLI::App* app, Options* o) {
+  app->add_option("-o,--output", o->output, "The model to write (.json)")
+      ->required();
+  app->add_option("--checkpoint", o->checkpoint,
+                  "Written after each epoch (default: the output with .ckpt)");
+  app->add_option("--log", o->log,
+                  "A line per epoch (default: the output with .csv)");
+  app->add_option("--plot", o->plot, "Training curves (.svg)");
+  app->add_option("--json", o->json, "The result, for machines (- : stdout)");
+}
+
+Status BadUsage(const std::string& what) {
+  return Status(StatusCode::kInvalidArgument, what);
+}
+
+}  // namespace
+
+void DeclareOptions(CLI::App* app, Options* options) {
+  app->description(kAbout);
+  app->footer(kExamples);
+  app->option_defaults()->always_capture_default();
+  DeclareNetwork(app, options);
+  DeclareTraining(app, options);
+  DeclareOutputs(app, options);
+}
+
+Status Complete(Options* o) {
+  const std::filesystem::path output = o->output;
+  if (output.extension() != ".json") {
+    return BadUsage("--output must end in .json: " + o->output);
+  }
+  const auto sibling = [&output](const char* extension) {
+    return std::filesystem::path(output).replace_extension(extension).string();
+  };
+  if (o->checkpoint.empty()) o->checkpoint = sibling(".ckpt");
+  if (o->log.empty()) o->log = sibling(".csv");
+  std::set<std::string> names = {o->architecture, sibling(".safetensors")};
+  if (!o->init_from.empty()) names.insert(o->init_from);
+  for (const std::string& name :
+       {o->output, o->checkpoint, o->log, o->plot, o->json}) {
+    if (name.empty() || name == "-") continue;
+    if (!names.insert(std::filesystem::path(name).lexically_normal()).second) {
+      return BadUsage("two files have one name: " + name);
+    }
+  }
+  if (o->resume && !o->init_from.empty()) {
+    return BadUsage("--resume and --init-from exclude each other");
+  }
+  if (o->learning_rate == 0) {
+    o->learning_rate = o->optimizer == "adam" ? 0.001 : 0.05;
+  }
+  if (o->threads == 0) {
+    o->threads = std::max(1u, std::thread::hardware_concurrency());
+  }
+  const auto augmentation = ParseAugmentation(o->augment);
+  if (!augmentation.ok()) return augmentation.status();
+  o->augmentation = *augmentation;
+
+  const auto quantization = bqtrain::QuantizationOf(o->method);
+  if (!quantization.ok()) return quantization.status();
+  bqtrain::Quantization& q = o->quantization = *quantization;
+  q.weight_bases = o->weight_bases;
+  q.activation_bases = o->activation_bases;
+  q.trained_alpha = o->alpha == "trained";
+  q.trained_shifts = o->shifts == "trained";
+  q.threshold = o->threshold;
+  return Check(q);
+}
+
+std::string Settings(const Options& o) {
+  const nlohmann::ordered_json settings = {
+      {"--arch", o.architecture},
+      {"--width", o.width},
+      {"--method", o.method},
+      {"--weight-bases", o.weight_bases},
+      {"--activation-bases", o.activation_bases},
+      {"--alpha", o.alpha},
+      {"--shifts", o.shifts},
+      {"--threshold", o.threshold},
+      {"--dataset", o.dataset},
+      {"--limit", o.limit},
+      {"--augment", o.augment},
+      {"--epochs", o.epochs},
+      {"--steps", o.steps},
+      {"--batch", o.batch_size},
+      {"--seed", o.seed},
+      {"--optimizer", o.optimizer},
+      {"--lr", o.learning_rate},
+      {"--momentum", o.momentum},
+      {"--weight-decay", o.weight_decay},
+      {"--schedule", o.schedule},
+      {"--loss", o.loss}};
+  return settings.dump();
+}
+
+}  // namespace bqengine::train
