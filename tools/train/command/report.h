@@ -12,12 +12,12 @@
 namespace bqengine::train {
 
 struct Report {
-  TrainingHistory history;
+  TrainingHistory history = {};
   int64_t steps = 0;
   int64_t test_images = 0;
   double test_accuracy = 0;      // as trained
   double exported_accuracy = 0;  // the written model, run by bqengine
-  Comparison comparison;
+  Comparison comparison = {};
   int64_t model_bytes = 0;  // of both files
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "common/command_line.h"
 #include "common/file.h"
@@ -49,7 +50,7 @@ Trainer::Trainer(const Options& options, const GraphInput& input,
       optimizer_(network, options) {
   state_.settings = Settings(options);
   history_.title = fmt::format(
-      "{}, {}, {}", tools::FileName(options.architecture), options.method,
+      "{}, {}, {}", std::filesystem::path(options.architecture).filename().string(), options.method,
       options.dataset);
 }
 
