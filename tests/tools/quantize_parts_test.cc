@@ -1,10 +1,8 @@
 // The parts of bq-quantize by themselves.
+#include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <set>
 
-#include "common_test_util.h"
 #include "quantize/activations.h"
 #include "quantize/edit.h"
 #include "quantize/layers.h"
@@ -199,7 +197,10 @@ TEST(QuantizeActivations, OddValues) {
         EXPECT_TRUE(std::isfinite(fit->beta[n]));
         EXPECT_TRUE(std::isfinite(fit->thresholds[n]));
       }
-      EXPECT_LT(fit->relative_error, 1e-6) << x[0];
+      // Without a constant the sum's least value is minus its largest.
+      if (!padded || x[0] >= 0) {
+        EXPECT_LT(fit->relative_error, 1e-6) << x[0];
+      }
     }
     EXPECT_FALSE(FitActivations({}, 1, padded).ok());
     EXPECT_FALSE(FitActivations({1, NAN}, 1, padded).ok());

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -49,13 +52,19 @@ inline Floats RunGraph(const Graph& graph, const Floats& input, int64_t batch,
   return output;
 }
 
-inline void ExpectNear(const Floats& actual, const Floats& expected,
-                       float tolerance) {
+// Both are sums of up to `terms` products, in whatever order: they may differ
+// by that many roundings of the largest.
+inline void ExpectSameSums(const Floats& actual, const Floats& expected,
+                           int64_t terms) {
   ASSERT_EQ(actual.size(), expected.size());
   ASSERT_FALSE(expected.empty());
+  float largest = 0;
+  for (const float value : expected) {
+    largest = std::max(largest, std::abs(value));
+  }
+  const float bound = static_cast<float>(terms) * 0x1p-24f * largest;
   for (size_t i = 0; i < expected.size(); ++i) {
-    ASSERT_NEAR(actual[i], expected[i],
-                tolerance * std::max(1.0f, std::abs(expected[i])))
+    ASSERT_NEAR(actual[i], expected[i], bound)
         << "element " << i << " of " << expected.size();
   }
 }
@@ -81,19 +90,19 @@ inline Floats WeightsOf(const Graph& graph, const Node& node) {
   return *sums;
 }
 
-// 8x8x3 -> conv1 (padded) -> Relu -> MaxPool -> conv2 (padded) -> batch norm ->
+// 8x8 -> conv1 (padded) -> Relu -> MaxPool -> conv2 (padded) -> batch norm ->
 // Relu -> Flatten -> fc1 -> Relu -> fc2 (10). Of channels, more than fill
 // words.
-inline Graph SmallNetwork(uint32_t seed) {
+inline Graph SmallNetwork(uint32_t seed, int64_t channels = 3) {
   GraphMaker maker(seed);
   const auto weight = [&maker](Shape shape) {
     return maker.RandomFloats(std::move(shape), -0.3f, 0.3f);
   };
-  Graph graph = maker.Start({kBatch, 8, 8, 3});
+  Graph graph = maker.Start({kBatch, 8, 8, channels});
   const std::map<std::string, Attribute> conv = {{"kernel_shape", Ints{3, 3}},
                                                  {"pads", Ints{1, 1, 1, 1}}};
   maker.Add(graph, "Conv", "conv1", {"x"}, conv,
-            {{"weight", weight({24, 3, 3, 3})}, {"bias", weight({24})}});
+            {{"weight", weight({24, 3, 3, channels})}, {"bias", weight({24})}});
   maker.Add(graph, "Relu", "relu1", {"conv1"});
   maker.Add(graph, "MaxPool", "pool", {"relu1"},
             {{"kernel_shape", Ints{2, 2}}, {"strides", Ints{2, 2}}});
