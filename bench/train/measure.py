@@ -54,7 +54,7 @@ def multiply_adds(model, bq_run):
 
 
 def measure_run(run, bq_run, quick):
-    result = run.result()
+    result = training.read_json(run.result_file)
     benchmark = bq_run_json(
         ["--benchmark", *(["--runs", "100"] if quick else [])],
         bq_run, run.model)
@@ -103,12 +103,11 @@ def planned_runs(arguments):
     for seed in range(1, seeds + 1):
         for recipe in recipes.RECIPES:
             for method in recipe.methods:
-                name = f"{recipe.dataset}/{recipe.architecture}/{method}"
                 runs.append(training.Run(
                     recipe.dataset, recipe.architecture, method,
                     recipes.METHODS[method],
                     {**recipe.training_options(method), **quick}, seed,
-                    arguments.out / name.replace(" ", "-") / f"seed{seed}"))
+                    arguments.out))
     return [run for run in runs if re.search(arguments.only, run.name)]
 
 
@@ -148,12 +147,13 @@ def main():
     data = {name: os.path.abspath(folder)
             for name, folder in (("mnist", arguments.mnist),
                                  ("fashion", arguments.fashion))}
+    arguments.out.mkdir(parents=True, exist_ok=True)
     runs = planned_runs(arguments)
     failed = []
     if not arguments.no_training:
         failed = training.train(runs, arguments.bin / "bq-train", data,
                                 max(arguments.jobs, 1))
-    done = [run for run in runs if run.is_done(data)]
+    done = [run for run in runs if run.result_file.is_file()]
     training.say(f"measuring {len(done)} networks")
     networks, backend = measure(done, arguments.bin / "bq-run",
                                 arguments.quick)
@@ -165,9 +165,8 @@ def main():
         "runs_at_once": arguments.jobs,
         "networks": networks,
     }
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    with open(arguments.out / "results.json", "w") as file:
-        file.write(json.dumps(results, indent=1) + "\n")
+    name = "results-quick.json" if arguments.quick else "results.json"
+    (arguments.out / name).write_text(json.dumps(results, indent=1) + "\n")
     print(render.tables(results), end="")
     if failed:
         sys.exit(f"{len(failed)} of {len(runs)} networks were not trained")

@@ -14,14 +14,14 @@ ARCHITECTURES = (pathlib.Path(__file__).resolve().parents[2] /
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One network, trained with one seed, and the folder of its files."""
+    """One network, trained with one seed."""
     dataset: str
     architecture: str
     method: str
     method_options: dict
     options: dict
     seed: int
-    folder: pathlib.Path
+    root: pathlib.Path  # under which the folders of runs are
 
     @property
     def name(self):
@@ -29,37 +29,26 @@ class Run:
                 f"seed {self.seed}")
 
     @property
+    def architecture_file(self):
+        return ARCHITECTURES / f"{self.architecture}.json"
+
+    @property
+    def folder(self):
+        """Another one for other options, or another architecture: what is in
+        it need not be compared with them."""
+        settings = json.dumps([self.method_options, self.options])
+        tag = hashlib.sha256(settings.encode() +
+                             self.architecture_file.read_bytes()).hexdigest()
+        return (self.root / self.dataset / self.architecture /
+                self.method.replace(" ", "-") / f"seed{self.seed}-{tag[:8]}")
+
+    @property
     def model(self):
         return self.folder / "model.json"
 
-    def arguments(self, data):
-        options = {**self.method_options, **self.options}
-        return (["--arch", str(ARCHITECTURES / f"{self.architecture}.json"),
-                 "--dataset", f"mnist:{data[self.dataset]}"] +
-                [word for key, value in options.items()
-                 for word in (f"--{key}", str(value))] +
-                ["--seed", str(self.seed)])
-
-    def settings(self, data):
-        """What decides the result; bq-train itself is not looked at."""
-        arguments = self.arguments(data)
-        architecture = pathlib.Path(arguments[1]).read_bytes()
-        return {"arguments": arguments,
-                "architecture": hashlib.sha256(architecture).hexdigest()}
-
-    def started_as(self, data):
-        """Whether the folder's files come from these settings."""
-        try:
-            return read_json(self.folder / "settings.json") == json.loads(
-                json.dumps(self.settings(data)))
-        except (OSError, ValueError):
-            return False
-
-    def is_done(self, data):
-        return self.started_as(data) and (self.folder / "result.json").is_file()
-
-    def result(self):
-        return read_json(self.folder / "result.json")
+    @property
+    def result_file(self):
+        return self.folder / "result.json"
 
 
 def read_json(path):
@@ -72,30 +61,36 @@ def say(text):
 
 
 def start(run, bq_train, data):
-    """Starts bq-train, behind the last epoch of an earlier run if there is one.
+    """Starts bq-train, after the last epoch of an earlier run if there is one.
     """
-    command = [bq_train, *run.arguments(data), "-o", run.model,
+    options = {**run.method_options, **run.options}
+    command = [bq_train, "--arch", run.architecture_file,
+               "--dataset", f"mnist:{data[run.dataset]}",
+               *(word for key, value in options.items()
+                 for word in (f"--{key}", str(value))),
+               "--seed", str(run.seed),
+               "-o", run.model, "--json", run.result_file,
                "--plot", run.folder / "curves.svg",
-               "--json", run.folder / "result.json",
                # One thread each is fastest where there are several runs.
                "--threads", "1", "--loader-threads", "1"]
-    checkpoint = run.model.with_suffix(".ckpt")
-    if run.started_as(data):
-        if checkpoint.is_file():
-            command.append("--resume")
-    else:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        for file in run.folder.iterdir():
-            file.unlink()
-        (run.folder / "settings.json").write_text(
-            json.dumps(run.settings(data), indent=2) + "\n")
+    if run.model.with_suffix(".ckpt").is_file():
+        command.append("--resume")
+    run.folder.mkdir(parents=True, exist_ok=True)
     with open(run.folder / "log.txt", "a") as log:
         return subprocess.Popen(command, stdout=log, stderr=log)
 
 
+def outcome(run):
+    if not run.result_file.is_file():
+        return f"failed, see {run.folder / 'log.txt'}"
+    result = read_json(run.result_file)
+    return (f"error {100 * (1 - result['exported_accuracy']):.2f} %, "
+            f"{result['seconds'] / 60:.1f} min")
+
+
 def train(runs, bq_train, data, at_once):
     """Trains what is not trained yet; returns the runs that failed."""
-    waiting = [run for run in runs if not run.is_done(data)]
+    waiting = [run for run in runs if not run.result_file.is_file()]
     done = len(runs) - len(waiting)
     say(f"{done} of {len(runs)} networks are there already")
     running, failed = [], []
@@ -110,14 +105,10 @@ def train(runs, bq_train, data, at_once):
                     continue
                 running.remove((run, process))
                 done += 1
-                if process.returncode == 0:
-                    result = run.result()
-                    outcome = (f"error {100 * (1 - result['exported_accuracy']):.2f}"
-                               f" %, {result['seconds'] / 60:.1f} min")
-                else:
+                if process.returncode != 0:
                     failed.append(run)
-                    outcome = f"failed, see {run.folder / 'log.txt'}"
-                say(f"[{done}/{len(runs)}] {run.name}: {outcome}")
+                say(f"[{done}/{len(runs)}] {run.name}: "
+                    f"{outcome(run)}")
     finally:
         for _, process in running:
             process.terminate()
