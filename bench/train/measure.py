@@ -166,7 +166,7 @@ def main():
         "networks": networks,
     }
     name = "results-quick.json" if arguments.quick else "results.json"
-    (arguments.out / name).write_text(json.dumps(results, indent=1) + "\n")
+    training.write(arguments.out / name, json.dumps(results, indent=1) + "\n")
     print(render.tables(results), end="")
     if failed:
         sys.exit(f"{len(failed)} of {len(runs)} networks were not trained")

@@ -1,13 +1,14 @@
-"""Makes the tables of README.md from results.json, both beside this file.
+"""Makes the tables of README.md, and errors.svg, from results.json beside them.
 
-render.py            writes README.md
-render.py --check    fails if README.md holds other tables
+render.py            writes both
+render.py --check    fails if they are others
 """
 
 import pathlib
 import statistics
 import sys
 
+import plot
 import training
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -66,23 +67,34 @@ def row(network, common):
 
 def table(networks):
     """Of one data set and one architecture."""
-    dataset, architecture = networks[0]["dataset"], networks[0]["architecture"]
+    papers = PAPERS.get((networks[0]["dataset"], networks[0]["architecture"]),
+                        ())
     common = {key: value for key, value in networks[0]["options"].items()
               if all(n["options"].get(key) == value for n in networks)}
-    lines = [f"### {DATASETS[dataset]}, {architecture}\n\n",
+    lines = [f"### {title(networks)}\n\n",
              f"All with {options_text(common)}.\n\n" if common else "", HEADER]
     lines += [row(network, common) for network in networks]
-    for what, error in PAPERS.get((dataset, architecture), ()):
+    for what, error in papers:
         lines.append(f"| *{what}* | *{error}* |" + " |" * 6 + "\n")
     return "".join(lines)
 
 
-def tables(results):
-    groups = {}
+def groups(results):
+    """What goes into one table."""
+    found = {}
     for network in results["networks"]:
         key = (network["dataset"], network["architecture"])
-        groups.setdefault(key, []).append(network)
-    if not groups:
+        found.setdefault(key, []).append(network)
+    return list(found.values())
+
+
+def title(networks):
+    return (f"{DATASETS[networks[0]['dataset']]}, "
+            f"{networks[0]['architecture']}")
+
+
+def tables(results):
+    if not results["networks"]:
         return ""
     runs = [run for network in results["networks"] for run in network["runs"]]
     differing = sum(run["differing"] for run in runs)
@@ -92,8 +104,10 @@ def tables(results):
              f"{results['runs_at_once']} runs at once. Trainer and exported "
              f"model predict another class for {differing} test images of all "
              f"{len(runs)} networks together, {clearly} of them by more than "
-             "rounding.\n\n")
-    return intro + "\n".join(table(group) for group in groups.values())
+             "rounding.\n\n"
+             "![Test error over latency, a point for each method]"
+             "(errors.svg)\n\n")
+    return intro + "\n".join(table(group) for group in groups(results))
 
 
 def with_tables(readme, text):
@@ -102,18 +116,24 @@ def with_tables(readme, text):
     return f"{before}{BEGIN}\n{text}{END}{after}"
 
 
+def picture(results):
+    return plot.svg([(title(group), group) for group in groups(results)])
+
+
 def main():
     if sys.argv[1:] not in ([], ["--check"]):
         sys.exit(__doc__)
-    path = FOLDER / "README.md"
-    readme = path.read_text()
-    wanted = with_tables(readme, tables(
-        training.read_json(FOLDER / "results.json")))
-    if not sys.argv[1:]:
-        path.write_text(wanted)
-    elif readme != wanted:
-        sys.exit("README.md does not hold the tables of results.json: "
-                 "run bench/train/render.py")
+    results = training.read_json(FOLDER / "results.json")
+    readme = FOLDER / "README.md"
+    wanted = {readme: with_tables(readme.read_text(), tables(results))}
+    if results["networks"]:
+        wanted[FOLDER / "errors.svg"] = picture(results)
+    for path, text in wanted.items():
+        if not sys.argv[1:]:
+            training.write(path, text)
+        elif not path.is_file() or path.read_text() != text:
+            sys.exit(f"{path.name} is not what results.json gives: "
+                     "run bench/train/render.py")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the tables of bench/train/README.md: installs what is missing, builds in
-# build/train, trains every network, measures it, and writes results.json and
-# README.md. Takes hours; what is interrupted goes on when called again.
+# build/train, trains every network, measures it, and writes results.json,
+# errors.svg and README.md. Takes hours; what is interrupted goes on when called again.
 #
 #   bench/train/run.sh SHARED_DIR [OUT_DIR] [--quick] [OPTION...]
 #

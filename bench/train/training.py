@@ -56,6 +56,13 @@ def read_json(path):
         return json.load(file)
 
 
+def write(path, text):
+    """Complete or not at all."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)
 

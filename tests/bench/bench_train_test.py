@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 ARGUMENTS = None
 
@@ -31,11 +32,14 @@ def network(method, errors, **options):
 
 
 class Tables(unittest.TestCase):
+    def results(self, networks):
+        return {
+            "date": "2026-01-02", "processor": "a processor", "cores": 2,
+            "backend": "cpu:avx2", "runs_at_once": 2, "networks": networks}
+
     def tables(self, networks):
         import render
-        return render.tables({
-            "date": "2026-01-02", "processor": "a processor", "cores": 2,
-            "backend": "cpu:avx2", "runs_at_once": 2, "networks": networks})
+        return render.tables(self.results(networks))
 
     def test_mean_deviation_medians(self):
         text = self.tables([network("abcnet 3x3", [0.7, 0.9, 1.1])])
@@ -63,6 +67,20 @@ class Tables(unittest.TestCase):
         self.assertEqual(once,
                          f"before\n{render.BEGIN}\nnew\n{render.END}after\n")
         self.assertEqual(render.with_tables(once, "new\n"), once)
+
+    def test_picture_names_points_that_lie_on_each_other(self):
+        import render
+        names = [f"method {i}" for i in range(10)]
+        svg = xml.etree.ElementTree.fromstring(render.picture(
+            self.results([network(name, [1, 1.1]) for name in names])))
+        space = "{http://www.w3.org/2000/svg}"
+        panel, = svg.findall(f"{space}g")
+        self.assertEqual(len(panel.findall(f"{space}circle")), 10)
+        labels = {text.text: (text.get("x"), text.get("y"))
+                  for text in panel.findall(f"{space}text")
+                  if text.text in names}
+        self.assertEqual(sorted(labels), names)
+        self.assertEqual(len(set(labels.values())), 10)
 
 
 class Networks(unittest.TestCase):
