@@ -8,6 +8,8 @@ test_packages=(libgtest-dev libbenchmark-dev binutils python3
   python3-jsonschema)
 # What bench/peers.sh compares with; no test needs it.
 bench_packages=(libdnnl-dev libxnnpack-dev libpthreadpool-dev python3-venv)
+# What bench/train/run.sh trains with, and on.
+train_packages=(libtorch-dev dataset-fashion-mnist python3)
 clang_packages=(clang-14)
 aarch64_packages=(g++-aarch64-linux-gnu qemu-user-static libhwy-dev:arm64
   libtbb-dev:arm64 libfmt-dev:arm64 zlib1g-dev:arm64

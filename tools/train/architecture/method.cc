@@ -40,9 +40,11 @@ class TrainingKeys {
     return value;
   }
 
+  // An empty key: it is the keys together that are wrong.
   void Fail(const std::string& key, const std::string& what) {
     if (!status_.ok()) return;
-    status_ = NodeError(graph_, node_, "/training/" + key, what);
+    status_ = NodeError(graph_, node_,
+                        key.empty() ? "/training" : "/training/" + key, what);
   }
 
   // One of two words: whether it is the second.

@@ -50,8 +50,7 @@ Result<Dictionary> Read(const std::string& path) {
   };
   try {
     const std::vector<char> data(bytes->begin(), bytes->end());
-    const Dictionary dictionary =
-        torch::pickle_load(data).to<Dictionary>();
+    const Dictionary dictionary = torch::pickle_load(data).to<Dictionary>();
     if (!dictionary.contains("format") ||
         ToText(dictionary.at("format")) != kFormat) {
       return wrong("is no checkpoint of this bq-train");
@@ -84,8 +83,7 @@ Status WriteCheckpoint(const std::string& path, bqtrain::NetworkImpl& network,
   dictionary.insert("history", FromText(state.history));
   dictionary.insert("progress",
                     torch::tensor({state.epochs_done, state.steps_done}));
-  dictionary.insert("random",
-                    at::detail::getDefaultCPUGenerator().get_state());
+  dictionary.insert("random", at::detail::getDefaultCPUGenerator().get_state());
   torch::serialize::OutputArchive archive;
   optimizer.save(archive);
   std::ostringstream stream;

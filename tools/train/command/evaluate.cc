@@ -43,14 +43,12 @@ Result<Scores> EvaluateNetwork(bqtrain::NetworkImpl* network,
       data, input, [&](const Batch& batch, Scores* scores) -> Status {
         Shape shape = input.info.shape;
         shape[0] = batch.size();
-        const torch::Tensor x = torch::from_blob(
-            const_cast<float*>(batch.images.data()), shape);
-        const torch::Tensor y =
-            network->forward(x).flatten(1).contiguous();
+        const torch::Tensor x =
+            torch::from_blob(const_cast<float*>(batch.images.data()), shape);
+        const torch::Tensor y = network->forward(x).flatten(1).contiguous();
         const float* values = y.data_ptr<float>();
         scores->classes = y.size(1);
-        scores->values.insert(scores->values.end(), values,
-                              values + y.numel());
+        scores->values.insert(scores->values.end(), values, values + y.numel());
         return Status();
       });
 }

@@ -41,7 +41,9 @@ struct Data {
 };
 
 Result<Data> ReadData(const Options& options, const GraphInput& input) {
-  const int64_t channels = input.info.shape.size() == 4 ? input.info.shape[3] : 0;
+  // Flat inputs take gray pictures, as in bq-run.
+  const int64_t channels =
+      input.info.shape.size() == 4 ? input.info.shape[3] : 1;
   auto train = tools::ReadDataset(options.dataset, tools::Split::kTrain,
                                   options.limit, channels);
   if (!train.ok()) return tools::InputError(train.status());
@@ -49,8 +51,9 @@ Result<Data> ReadData(const Options& options, const GraphInput& input) {
                                  options.limit, channels);
   if (!test.ok()) return tools::InputError(test.status());
   if (train->class_names != test->class_names) {
-    return Status(StatusCode::kInvalidArgument,
-                  options.dataset + ": training and test set have other classes");
+    return Status(
+        StatusCode::kInvalidArgument,
+        options.dataset + ": training and test set have other classes");
   }
   return Data{*std::move(train), *std::move(test)};
 }
@@ -89,7 +92,8 @@ Result<Report> Export(const Options& options, const Data& data,
   if (graph.labels.empty()) graph.labels = data.test.class_names;
   const auto optimized = OptimizeGraph(graph);
   if (!optimized.ok()) return optimized.status();
-  if (const Status s = WriteGraph(*optimized, options.output); !s.ok()) return s;
+  if (const Status s = WriteGraph(*optimized, options.output); !s.ok())
+    return s;
   const auto model = Model::Load(options.output);
   if (!model.ok()) return model.status();
 
@@ -101,10 +105,9 @@ Result<Report> Export(const Options& options, const Data& data,
   report.test_accuracy = Accuracy(*trained, data.test);
   report.exported_accuracy = Accuracy(*exported, data.test);
   report.comparison = Compare(*trained, *exported);
-  report.model_bytes =
-      FileBytes(options.output) +
-      FileBytes(std::filesystem::path(options.output)
-                    .replace_extension(".safetensors"));
+  report.model_bytes = FileBytes(options.output) +
+                       FileBytes(std::filesystem::path(options.output)
+                                     .replace_extension(".safetensors"));
   return report;
 }
 
@@ -129,9 +132,9 @@ Status Train(Options* options) {
   Trainer trainer(*options, input, data->train, data->test, network->get());
   if (const Status s = trainer.Prepare(); !s.ok()) return s;
   if (const Status s = trainer.Run(); !s.ok()) return s;
-  const auto report = Export(
-      *options, *data, network->get(),
-      {.history = trainer.history(), .steps = trainer.steps_done()});
+  const auto report =
+      Export(*options, *data, network->get(),
+             {.history = trainer.history(), .steps = trainer.steps_done()});
   if (!report.ok()) return report.status();
   if (!options->json.empty() && options->json != "-") {
     const Status s =

@@ -23,21 +23,22 @@ std::string ReportText(const Report& r, const Options& options) {
          line("size", fmt::format("{} bytes", r.model_bytes)) +
          line("method", options.method) + line("dataset", options.dataset) +
          line("test images", std::to_string(r.test_images)) +
-         line("accuracy", fmt::format("{:.2f} % as trained, {:.2f} % exported",
-                                      r.test_accuracy * 100,
-                                      r.exported_accuracy * 100)) +
+         line("accuracy",
+              fmt::format("{:.2f} % as trained, {:.2f} % exported",
+                          r.test_accuracy * 100, r.exported_accuracy * 100)) +
          line("predictions differ",
               fmt::format("{} ({} by more than rounding)",
                           r.comparison.differing,
                           r.comparison.clearly_differing)) +
-         line("training", fmt::format("{} steps, {:.0f} s", r.steps,
-                                      Seconds(r.history)));
+         line("training",
+              fmt::format("{} steps, {:.0f} s", r.steps, Seconds(r.history)));
 }
 
 std::string ReportJson(const Report& r, const Options& options) {
   const EpochRecord last =
       r.history.epochs.empty() ? EpochRecord{} : r.history.epochs.back();
-  nlohmann::ordered_json json = nlohmann::ordered_json::parse(Settings(options));
+  nlohmann::ordered_json json =
+      nlohmann::ordered_json::parse(Settings(options));
   nlohmann::ordered_json settings;
   for (const auto& [key, value] : json.items()) settings[key.substr(2)] = value;
   const nlohmann::ordered_json result = {

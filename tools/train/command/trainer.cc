@@ -25,8 +25,8 @@ double Seconds(Clock::time_point since) {
 // The square hinge loss of BinaryConnect and BNN: targets are 1 for the right
 // class and -1 for the others.
 Tensor SquareHinge(const Tensor& scores, const Tensor& labels) {
-  const Tensor targets = torch::full_like(scores, -1).scatter_(
-      1, labels.unsqueeze(1), 1);
+  const Tensor targets =
+      torch::full_like(scores, -1).scatter_(1, labels.unsqueeze(1), 1);
   return (1 - scores * targets).clamp_min(0).square().mean();
 }
 
@@ -50,8 +50,9 @@ Trainer::Trainer(const Options& options, const GraphInput& input,
       optimizer_(network, options) {
   state_.settings = Settings(options);
   history_.title = fmt::format(
-      "{}, {}, {}", std::filesystem::path(options.architecture).filename().string(), options.method,
-      options.dataset);
+      "{}, {}, {}",
+      std::filesystem::path(options.architecture).filename().string(),
+      options.method, options.dataset);
 }
 
 Status Trainer::Prepare() {
@@ -118,10 +119,10 @@ Status Trainer::RunEpoch(BatchLoader* loader, EpochRecord* record) {
     const double left = seconds / static_cast<double>(i + 1) *
                         static_cast<double>(steps_ - state_.steps_done);
     progress.Update(
-        i + 1, fmt::format("loss {:.4f}, {:.2f} %, {:.0f} images/s, {} left",
-                           record->train_loss, record->train_accuracy * 100,
-                           static_cast<double>(images) / seconds,
-                           TimeLeft(left)));
+        i + 1,
+        fmt::format("loss {:.4f}, {:.2f} %, {:.0f} images/s, {} left",
+                    record->train_loss, record->train_accuracy * 100,
+                    static_cast<double>(images) / seconds, TimeLeft(left)));
   }
   record->seconds = Seconds(start);
   return loader->status();
@@ -132,17 +133,16 @@ double Trainer::RunStep(const Batch& batch, int64_t* correct) {
   shape[0] = batch.size();
   const Tensor x =
       torch::from_blob(const_cast<float*>(batch.images.data()), shape);
-  const Tensor labels =
-      torch::from_blob(const_cast<int64_t*>(batch.labels.data()),
-                       {batch.size()}, torch::kInt64);
+  const Tensor labels = torch::from_blob(
+      const_cast<int64_t*>(batch.labels.data()), {batch.size()}, torch::kInt64);
   const Tensor scores = network_->forward(x).flatten(1);
-  const Tensor loss = options_.loss == "square-hinge"
-                          ? SquareHinge(scores, labels)
-                          : torch::nn::functional::cross_entropy(scores, labels);
+  const Tensor loss =
+      options_.loss == "square-hinge"
+          ? SquareHinge(scores, labels)
+          : torch::nn::functional::cross_entropy(scores, labels);
   optimizer_.ZeroGradients();
   loss.backward();
-  optimizer_.Step(
-      ScheduleFactor(options_.schedule, state_.steps_done, steps_));
+  optimizer_.Step(ScheduleFactor(options_.schedule, state_.steps_done, steps_));
   ++state_.steps_done;
   *correct += scores.argmax(1).eq(labels).sum().item<int64_t>();
   return loss.item<double>();

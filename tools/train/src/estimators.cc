@@ -12,7 +12,8 @@ using torch::autograd::variable_list;
 // I[abs(x - threshold) <= window] * gradient
 Tensor InWindow(const Tensor& gradient, const Tensor& distance, double window) {
   if (window == kNoWindow) return gradient;
-  return gradient.masked_fill(distance.abs() > window, 0);
+  // A distance of NaN is in no window.
+  return gradient.masked_fill((distance.abs() <= window).logical_not(), 0);
 }
 
 class ThresholdFunction : public torch::autograd::Function<ThresholdFunction> {

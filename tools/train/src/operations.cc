@@ -107,9 +107,10 @@ class BatchNormOperation : public Operation {
                                epsilon_, false);
     }
     const torch::NoGradGuard no_grad;
-    const Tensor mul =
-        scale_.to(torch::kDouble) / (var_.to(torch::kDouble) + epsilon_).sqrt();
-    const Tensor add = bias_.to(torch::kDouble) - mean_ * mul;
+    const Tensor scale = scale_.to(torch::kDouble);
+    const Tensor deviation = (var_.to(torch::kDouble) + epsilon_).sqrt();
+    const Tensor mul = scale / deviation;
+    const Tensor add = bias_ - mean_ * scale / deviation;
     return x * PerChannel(mul.to(x.scalar_type()), x) +
            PerChannel(add.to(x.scalar_type()), x);
   }

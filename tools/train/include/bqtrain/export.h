@@ -16,10 +16,10 @@ struct ExportOptions {
   std::string name = "network";
   // What forward() takes, without the batch: {channels, height, width} or
   // {features}.
-  std::vector<int64_t> input_shape;
+  std::vector<int64_t> input_shape = {};
   // How pixels become that input; see bqengine/graph.h.
-  bqengine::Preprocess preprocess;
-  std::vector<std::string> labels;
+  bqengine::Preprocess preprocess = {};
+  std::vector<std::string> labels = {};
 };
 
 // The function that `network` computes in evaluation, as a graph: write it with
