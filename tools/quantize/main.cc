@@ -1,5 +1,8 @@
 // bq-quantize: a float network into a binary one, without training.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <optional>
@@ -19,6 +22,13 @@ namespace bqengine::ptq {
 namespace {
 
 constexpr char kCommand[] = "bq-quantize";
+
+constexpr int kUnlimited = 1 << 20;  // columns of what is no terminal
+constexpr int kIndent = 4;
+
+int OutputWidth() {
+  return std::max(tools::TerminalWidth(STDOUT_FILENO, kUnlimited), 20);
+}
 
 Status NameFile(const Status& status, const std::string& path) {
   return tools::FileError(status.code(), path, status.message());
@@ -72,7 +82,9 @@ Status Run(Options* options) {
     const Status s = tools::WriteFile(options->report, ReportJson(report));
     if (!s.ok()) return Status(StatusCode::kIo, s.message());
   }
-  tools::Print(options->json ? ReportJson(report) : ReportText(report));
+  tools::Print(options->json ? ReportJson(report)
+                             : tools::WrapLines(ReportText(report),
+                                                OutputWidth(), kIndent));
   return Status();
 }
 
