@@ -4,6 +4,7 @@
 #include <set>
 
 #include "quantize/activations.h"
+#include "quantize/decompose.h"
 #include "quantize/edit.h"
 #include "quantize/layers.h"
 #include "quantize/scales.h"
@@ -208,6 +209,71 @@ TEST(QuantizeActivations, OddValues) {
   }
 }
 
+// -------------------------------------------------------------- decompositions
+
+double SquaredError(const Constant& weight, const quantize::Weights& weights) {
+  const auto sums = quantize::Reconstruct(weights);
+  double sum = 0;
+  for (size_t i = 0; i < sums->size(); ++i) {
+    const double rest = weight.floats()[i] - (*sums)[i];
+    sum += rest * rest;
+  }
+  return sum;
+}
+
+// Each channel gets the bits and scales of the decomposition chosen for it.
+TEST(QuantizeDecompose, CombinesByChannel) {
+  GraphMaker maker(13);
+  const Constant weight = maker.RandomFloats({5, 3, 70}, -1, 1);
+  const auto all = Decompositions(weight, {true, 3, 10}, {1, 0.5f});
+  ASSERT_TRUE(all.ok());
+  ASSERT_EQ(all->size(), 3u);
+  EXPECT_EQ((*all)[0].start, "shifts x 1");
+  EXPECT_EQ((*all)[1].start, "shifts x 0.5");
+  EXPECT_EQ((*all)[2].start, "rest");
+  const std::vector<size_t> choice = {0, 1, 2, 2, 0};
+  const auto sums = quantize::Reconstruct(Combine(*all, choice));
+  ASSERT_TRUE(sums.ok());
+  for (size_t i = 0; i < sums->size(); ++i) {
+    const auto expected =
+        quantize::Reconstruct((*all)[choice[i / 210]].weights);
+    ASSERT_EQ((*sums)[i], (*expected)[i]) << i;
+  }
+}
+
+TEST(QuantizeDecompose, TakesTheBestInEachChannel) {
+  GraphMaker maker(14);
+  const Constant weight = maker.RandomFloats({8, 500}, -1, 1);
+  for (const int64_t bases : {2, 3, 5}) {
+    const Method method = {true, bases, 20};
+    const auto best = Decompose(weight, method);
+    ASSERT_TRUE(best.ok());
+    const auto all = Decompositions(weight, method, {1, 2});
+    ASSERT_TRUE(all.ok());
+    for (const Decomposition& one : *all) {
+      EXPECT_LE(SquaredError(weight, *best),
+                SquaredError(weight, one.weights) * (1 + 1e-6));
+    }
+  }
+  // Of uniform values, M bits make 2^M equal steps at best.
+  const double variance =
+      SquaredError(weight, *Decompose(weight, {true, 5, 20})) / 4000;
+  EXPECT_LT(variance, 1.1 * (2.0 / 32) * (2.0 / 32) / 12);
+}
+
+TEST(QuantizeDecompose, PaperAndSingleBases) {
+  GraphMaker maker(15);
+  const Constant weight = maker.RandomFloats({4, 100}, -1, 1);
+  const auto paper =
+      quantize::AbcNet(weight.floats(), {4, 100}, quantize::AbcNetShifts(3),
+                       quantize::Scope::kChannel);
+  const auto plain = Decompose(weight, {true, 3, 0});
+  ASSERT_TRUE(paper.ok() && plain.ok());
+  EXPECT_EQ(*quantize::Reconstruct(*plain), *quantize::Reconstruct(*paper));
+  EXPECT_EQ(Decompositions(weight, {true, 1, 20}, {1, 2})->size(), 1u);
+  EXPECT_EQ(Decompositions(weight, {}, {1, 2})->size(), 1u);
+}
+
 // --------------------------------------------------------------------- scales
 
 // The target is a known sum: least squares finds it, far from 0, too.
@@ -237,7 +303,9 @@ TEST(QuantizeScales, FindsWhatIsThere) {
       EXPECT_NEAR(scales->alpha[channels + o], -2, 1e-3);
       EXPECT_NEAR(scales->add[o], 10.0f * static_cast<float>(o), 0.1);
     }
-    EXPECT_NEAR(scales->squared_error, 0, 1e-4);
+    for (const double error : scales->squared_error) {
+      EXPECT_NEAR(error, 0, 1e-4);
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 #include "quantize/calibrate.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <set>
 #include <utility>
@@ -14,9 +15,9 @@
 namespace bqengine::ptq {
 namespace {
 
-// Of the paper's shifts, to choose from; 1 first, which wins where all are
-// equal.
-constexpr float kShiftScales[] = {1.0f, 0.5f, 0.75f, 1.25f, 1.5f, 2.0f};
+// Factors of the paper's shifts to choose from; 1 first, which wins where all
+// are equal.
+constexpr std::array kShiftScales = {1.0f, 0.5f, 0.75f, 1.25f, 1.5f, 2.0f};
 
 bool IsPadded(const Node& node) {
   const auto pads = node.attributes.find("pads");
@@ -44,17 +45,12 @@ class Calibrator {
   Result<Calibration> Run();
 
  private:
-  // A way to write a layer's weights as bits.
-  struct Candidate {
-    float shift_scale = 1;
-    quantize::Weights weights;
-    std::vector<std::string> sums;  // tensors: what each base gives
-  };
-
   Status CalibrateLayer(size_t node);
-  Result<std::vector<Candidate>> Candidates(const Constant& weight) const;
   Status FitScales(size_t node, const BinaryInputs& inputs,
-                   std::vector<Candidate> candidates, CalibratedLayer* layer);
+                   CalibratedLayer* layer);
+  Result<std::vector<Scales>> FitEach(
+      const Node& product, const BinaryInputs& inputs,
+      const std::vector<Decomposition>& decompositions);
   Result<BinaryInputs> BinarizeInput(const Node& node, CalibratedLayer* layer);
   Status EstimateBatchNorm(size_t node);
   Status MeasureOutputs();
@@ -164,22 +160,7 @@ Status Calibrator::CalibrateLayer(size_t node) {
     if (!binary.ok()) return binary.status();
     inputs = *std::move(binary);
   }
-  auto candidates =
-      Candidates(float_graph_.constants.at(product.constants.at("weight")));
-  if (!candidates.ok()) return candidates.status();
-  return FitScales(node, inputs, *std::move(candidates), &layer);
-}
-
-Result<std::vector<Calibrator::Candidate>> Calibrator::Candidates(
-    const Constant& weight) const {
-  std::vector<Candidate> candidates;
-  for (const float scale : kShiftScales) {
-    auto weights = Decompose(weight, options_.method, scale);
-    if (!weights.ok()) return weights.status();
-    candidates.push_back({scale, *std::move(weights), {}});
-    if (options_.method.bases == 1) break;  // its shift is 0
-  }
-  return candidates;
+  return FitScales(node, inputs, &layer);
 }
 
 Result<BinaryInputs> Calibrator::BinarizeInput(const Node& node,
@@ -210,63 +191,84 @@ Result<BinaryInputs> Calibrator::BinarizeInput(const Node& node,
   return inputs;
 }
 
-Status Calibrator::FitScales(size_t node, const BinaryInputs& inputs,
-                             std::vector<Candidate> candidates,
-                             CalibratedLayer* layer) {
-  const Node& product = float_graph_.nodes[node];
+// Scales of each decomposition, by the sums that its bases give.
+Result<std::vector<Scales>> Calibrator::FitEach(
+    const Node& product, const BinaryInputs& inputs,
+    const std::vector<Decomposition>& decompositions) {
   const std::string& output = product.outputs[0];
   Twins twins(result_.graph, float_graph_);
-  std::set<std::string> nodes = NodeNames(twins.graph());
-  std::set<std::string> tensors = TensorNames(twins.graph());
+  Graph& graph = twins.graph();
+  std::set<std::string> nodes = NodeNames(graph);
+  std::set<std::string> tensors = TensorNames(graph);
   std::vector<std::string> looked_at = {twins.Second(output)};
   const size_t bases = static_cast<size_t>(options_.method.bases);
-  for (Candidate& candidate : candidates) {
-    for (size_t m = 0; m < bases; ++m) {
+  for (const Decomposition& decomposition : decompositions) {
+    for (int64_t m = 0; m < options_.method.bases; ++m) {
       Node sum = BinaryProduct(product, inputs);
       sum.name = NewName("sum", &nodes);
       sum.outputs = {NewName("sum", &tensors)};
-      SetConstant(&twins.graph(), &sum, "weight",
-                  OneBase(candidate.weights.weight, static_cast<int64_t>(m)));
+      SetConstant(&graph, &sum, "weight",
+                  OneBase(decomposition.weights.weight, m));
       if (!inputs.bits.empty()) {
-        SetConstant(&twins.graph(), &sum, "beta",
+        SetConstant(&graph, &sum, "beta",
                     Constant::Floats({static_cast<int64_t>(inputs.beta.size())},
                                      inputs.beta));
       }
       looked_at.push_back(sum.outputs[0]);
-      twins.graph().nodes.push_back(std::move(sum));
+      graph.nodes.push_back(std::move(sum));
     }
   }
   const size_t channels = static_cast<size_t>(tensors_.at(output).shape.back());
-  std::vector<ScaleFitter> fitters(candidates.size(), {bases, channels});
-  Status status =
-      Look(std::move(twins.graph()), looked_at, [&](const Batch& batch) {
-        for (size_t c = 0; c < fitters.size(); ++c) {
-          fitters[c].Add(batch[0],
-                         std::span(batch).subspan(1 + c * bases, bases));
-        }
-        return Status();
-      });
+  std::vector<ScaleFitter> fitters(decompositions.size(), {bases, channels});
+  Status status = Look(std::move(graph), looked_at, [&](const Batch& batch) {
+    for (size_t d = 0; d < fitters.size(); ++d) {
+      fitters[d].Add(batch[0], std::span(batch).subspan(1 + d * bases, bases));
+    }
+    return Status();
+  });
   if (!status.ok()) return status;
-
-  std::optional<Scales> best;
-  size_t chosen = 0;
-  for (size_t c = 0; c < fitters.size(); ++c) {
-    auto scales = fitters[c].Fit(!FeedsBatchNorm(output));
-    if (!scales.ok()) return scales.status();
-    if (best && !(scales->squared_error < best->squared_error)) continue;
-    best = *std::move(scales);
-    chosen = c;
+  std::vector<Scales> scales;
+  for (const ScaleFitter& fitter : fitters) {
+    auto fitted = fitter.Fit(!FeedsBatchNorm(output));
+    if (!fitted.ok()) return fitted.status();
+    scales.push_back(*std::move(fitted));
   }
-  quantize::Weights& weights = candidates[chosen].weights;
-  weights.alpha = Constant::Floats(
-      {static_cast<int64_t>(bases), static_cast<int64_t>(channels)},
-      best->alpha);
-  const auto error = WeightError(
-      float_graph_.constants.at(product.constants.at("weight")), weights);
+  return scales;
+}
+
+// Takes for each output channel the decomposition that serves it best.
+Status Calibrator::FitScales(size_t node, const BinaryInputs& inputs,
+                             CalibratedLayer* layer) {
+  const Node& product = float_graph_.nodes[node];
+  const Constant& weight =
+      float_graph_.constants.at(product.constants.at("weight"));
+  const auto decompositions = Decompositions(
+      weight, options_.method, {kShiftScales.begin(), kShiftScales.end()});
+  if (!decompositions.ok()) return decompositions.status();
+  const auto scales = FitEach(product, inputs, *decompositions);
+  if (!scales.ok()) return scales.status();
+
+  const size_t channels = (*scales)[0].add.size();
+  std::vector<size_t> choice(channels);
+  std::vector<float> add, alpha((*scales)[0].alpha.size());
+  for (size_t o = 0; o < channels; ++o) {
+    const auto best = std::min_element(
+        scales->begin(), scales->end(), [o](const Scales& a, const Scales& b) {
+          return a.squared_error[o] < b.squared_error[o];
+        });
+    choice[o] = static_cast<size_t>(best - scales->begin());
+    ++layer->starts[(*decompositions)[choice[o]].start];
+    add.push_back(best->add[o]);
+    for (size_t i = o; i < alpha.size(); i += channels) {
+      alpha[i] = best->alpha[i];
+    }
+  }
+  quantize::Weights weights = Combine(*decompositions, choice);
+  weights.alpha = Constant::Floats(weights.alpha.shape(), std::move(alpha));
+  const auto error = WeightError(weight, weights);
   if (!error.ok()) return error.status();
   layer->weight_error = *error;
-  layer->shift_scale = candidates[chosen].shift_scale;
-  MakeBinary(&result_.graph, node, inputs, weights, best->add);
+  MakeBinary(&result_.graph, node, inputs, weights, std::move(add));
   return Status();
 }
 

@@ -27,7 +27,8 @@ struct CalibrateOptions {
 
 // What was chosen for one layer.
 struct CalibratedLayer {
-  float shift_scale = 1;
+  // Output channels by where the search for their bits started.
+  std::map<std::string, int64_t> starts = {};
   quantize::Error weight_error = {};
   quantize::Error output_error = {};  // of the quantized network's layer
   std::optional<ActivationBases> activations;

@@ -55,7 +55,7 @@ LayerResult Describe(const Graph& graph, const Layer& layer,
   result.weight_error = found->second.weight_error;
   if (!with_images) return result;
   result.output_error = found->second.output_error;
-  result.shift_scale = found->second.shift_scale;
+  result.starts = found->second.starts;
   result.activations = found->second.activations;
   return result;
 }

@@ -3,6 +3,7 @@
 #define BQENGINE_TOOLS_QUANTIZE_QUANTIZER_H_
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -33,7 +34,7 @@ struct LayerResult {
   // The rest: if it was quantized.
   std::optional<quantize::Error> weight_error;
   std::optional<quantize::Error> output_error;  // on the images
-  float shift_scale = 1;
+  std::map<std::string, int64_t> starts = {};   // see CalibratedLayer
   std::optional<ActivationBases> activations;
 };
 

@@ -58,17 +58,11 @@ std::string Table(const std::vector<Row>& rows) {
 // What is to be said about a layer beyond its numbers.
 std::string RemarkText(const LayerResult& layer) {
   if (!layer.weight_error) return "stays float: " + layer.float_reason;
-  std::vector<std::string> remarks;
-  if (layer.shift_scale != 1) {
-    remarks.push_back(fmt::format("shifts x {:g}", layer.shift_scale));
-  }
-  if (layer.activations) {
-    const ActivationBases& bases = *layer.activations;
-    remarks.push_back(fmt::format(
-        "input of {} {} bits, error {}", bases.beta.size(),
-        DataTypeName(bases.encoding), PercentText(bases.relative_error)));
-  }
-  return fmt::format("{}", fmt::join(remarks, ", "));
+  if (!layer.activations) return "";
+  const ActivationBases& bases = *layer.activations;
+  return fmt::format("input of {} {} bits, error {}", bases.beta.size(),
+                     DataTypeName(bases.encoding),
+                     PercentText(bases.relative_error));
 }
 
 Row LayerRow(const LayerResult& layer, bool with_images) {
@@ -147,7 +141,7 @@ Json LayerJson(const LayerResult& layer) {
   json["weight_error"] = ErrorJson(*layer.weight_error);
   if (!layer.output_error) return json;
   json["output_error"] = ErrorJson(*layer.output_error);
-  json["shift_scale"] = layer.shift_scale;
+  json["starts"] = layer.starts;
   if (layer.activations) {
     const ActivationBases& bases = *layer.activations;
     json["activations"] = {

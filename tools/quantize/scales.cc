@@ -48,6 +48,7 @@ Result<Scales> ScaleFitter::Fit(bool match_deviation) const {
   Scales scales;
   scales.alpha.resize(bases_ * size);
   scales.add.resize(size);
+  scales.squared_error.resize(size);
   for (size_t o = 0; o < size; ++o) {
     const Channel& channel = channels_[o];
     const auto covariance = [&](size_t a, size_t b) {
@@ -67,7 +68,7 @@ Result<Scales> ScaleFitter::Fit(bool match_deviation) const {
     double explained = 0;  // the part of the target's variance that sums have
     for (size_t m = 0; m < bases_; ++m) explained += (*alpha)[m] * moments[m];
     const double variance = covariance(0, 0);
-    scales.squared_error += std::max(variance - explained, 0.0);
+    scales.squared_error[o] = std::max(variance - explained, 0.0);
     const double factor =
         match_deviation && explained > 0 && variance > 0
             ? std::min(std::sqrt(variance / explained), kMostEnlarged)

@@ -13,9 +13,9 @@ namespace bqengine::ptq {
 
 // y[o] ~ add[o] + sum_m alpha[m, o] * s_m[o]
 struct Scales {
-  std::vector<float> alpha;  // [M, O]
-  std::vector<float> add;    // [O]
-  double squared_error = 0;  // of all that was added
+  std::vector<float> alpha;           // [M, O]
+  std::vector<float> add;             // [O]
+  std::vector<double> squared_error;  // [O], before deviations are matched
 };
 
 // Collects what least squares needs to know, batch by batch.
