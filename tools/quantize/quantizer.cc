@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "common/progress.h"
 #include "quantize/calibrate.h"
 #include "quantize/edit.h"
 
@@ -22,7 +23,10 @@ Result<Calibration> QuantizeWeights(const Graph& graph,
                                     const Method& method) {
   Calibration result;
   result.graph = graph;
+  tools::Progress progress("layers", static_cast<int64_t>(layers.size()));
+  int64_t done = 0;
   for (const Layer& layer : layers) {
+    progress.Update(done++);
     if (!layer.float_reason.empty()) continue;
     const Node& product = graph.nodes[layer.node];
     const Constant& weight = graph.constants.at(product.constants.at("weight"));

@@ -45,23 +45,21 @@ double SquaredError(const Group& group) {
   return sum;
 }
 
+// Of two sums that are equally near, the larger.
 void ChooseSigns(Group* group) {
   const std::vector<double> values = ValuesOf(group->alpha);
   std::vector<Signs> sorted(values.size());
   std::iota(sorted.begin(), sorted.end(), Signs{0});
   std::stable_sort(sorted.begin(), sorted.end(),
                    [&](Signs a, Signs b) { return values[a] < values[b]; });
+  std::vector<double> borders;  // halfway between neighbours
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    borders.push_back((values[sorted[i - 1]] + values[sorted[i]]) / 2);
+  }
   for (size_t i = 0; i < group->w.size(); ++i) {
-    const double w = group->w[i];
-    auto nearest = std::lower_bound(
-        sorted.begin(), sorted.end(), w,
-        [&](Signs signs, double value) { return values[signs] < value; });
-    if (nearest == sorted.end() ||
-        (nearest != sorted.begin() &&
-         w - values[*std::prev(nearest)] < values[*nearest] - w)) {
-      --nearest;
-    }
-    group->signs[i] = *nearest;
+    const auto above =
+        std::upper_bound(borders.begin(), borders.end(), group->w[i]);
+    group->signs[i] = sorted[static_cast<size_t>(above - borders.begin())];
   }
 }
 
