@@ -270,6 +270,25 @@ TEST_F(Modules, Convolutions) {
   }
 }
 
+// Here LibTorch may choose Winograd's or Fourier's algorithm, if it is built
+// with them; their sums of +-1 would not be exact.
+TEST_F(Modules, LargeConvolutions) {
+  const ConvCase cases[] = {
+      {{12, 12, 64}, 64, {3, 3}, {{"pads", Ints{1, 1, 1, 1}}}, false},
+      {{12, 12, 32}, 64, {5, 5}, {}, false},
+  };
+  for (const ConvCase& c : cases) {
+    const Graph graph = ConvGraph(c);
+    for (const Quantization& q :
+         {Method("bnn"), Method("abcnet", 2, 2), Method("unipolar")}) {
+      SCOPED_TRACE(Describe(q));
+      const auto network = Make(graph, {{"layer", q}});
+      ASSERT_NE(network, nullptr);
+      ExpectExportedSameBits(*network, torch::randn({32, 12, 12, c.input[2]}));
+    }
+  }
+}
+
 TEST_F(Modules, DenseLayers) {
   for (const auto& [inputs, outputs, bias] :
        {std::tuple<int64_t, int64_t, bool>{70, 9, true}, {64, 10, false}}) {
