@@ -5,15 +5,14 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <bit>
 #include <cfloat>
 #include <cmath>
 #include <limits>
 
 #include "bqengine/quantize.h"
-#include "bqengine/session.h"
 #include "bqtrain/network.h"
 #include "tests/support/graph_maker.h"
+#include "train_test_util.h"
 
 namespace bqtrain {
 namespace {
@@ -45,41 +44,8 @@ Tensor Evaluate(NetworkImpl& network, const Tensor& x) {
   return network.forward(x).contiguous();
 }
 
-// What bqengine makes of the exported network.
 Tensor RunExported(const NetworkImpl& network, const Tensor& x, bool optimize) {
-  const auto model = bqengine::Model::FromGraph(network.Export());
-  EXPECT_TRUE(model.ok()) << model.status().message();
-  if (!model.ok()) return {};
-  auto session = bqengine::Session::Create(
-      *model, {.max_batch = x.size(0), .optimize = optimize});
-  EXPECT_TRUE(session.ok()) << session.status().message();
-  if (!session.ok()) return {};
-  Shape shape = model->output(0).shape;
-  shape[0] = x.size(0);
-  Tensor y = torch::full(shape, std::numeric_limits<float>::quiet_NaN());
-  const Tensor input = x.contiguous();
-  const bqengine::Status status = session->Run(
-      {input.data_ptr<float>(), static_cast<size_t>(input.numel())},
-      {y.data_ptr<float>(), static_cast<size_t>(y.numel())});
-  EXPECT_TRUE(status.ok()) << status.message();
-  return y;
-}
-
-void ExpectSameBits(const Tensor& a, const Tensor& b) {
-  ASSERT_TRUE(a.sizes() == b.sizes()) << a.sizes() << " and " << b.sizes();
-  const float* p = a.data_ptr<float>();
-  const float* q = b.data_ptr<float>();
-  for (int64_t i = 0; i < a.numel(); ++i) {
-    ASSERT_EQ(std::bit_cast<uint32_t>(p[i]), std::bit_cast<uint32_t>(q[i]))
-        << "at " << i << ": " << p[i] << " and " << q[i];
-  }
-}
-
-void ExpectNear(const Tensor& a, const Tensor& b, const Tensor& bound) {
-  ASSERT_TRUE(a.sizes() == b.sizes()) << a.sizes() << " and " << b.sizes();
-  const Tensor excess = (a - b).abs() - bound;
-  EXPECT_TRUE(excess.le(0).all().item<bool>())
-      << "beyond the bound by " << excess.max().item<float>();
+  return RunGraph(network.Export(), x, optimize);
 }
 
 void ExpectExportedSameBits(NetworkImpl& network, const Tensor& x) {
