@@ -41,6 +41,6 @@ RECIPES = (
 
 SEEDS = 3
 
-# What --quick changes: to see that all works, in a minute.
+# What --quick changes: to see that all works.
 QUICK_OPTIONS = {"epochs": 1, "limit": 2000}
 QUICK_SEEDS = 1
