@@ -35,8 +35,8 @@ RECIPES = (
     Recipe("mnist", "mlp-3x1024", MLP_METHODS,
            {"epochs": 30, "batch": 200, "lr": 0.003, "loss": "square-hinge"}),
     Recipe("mnist", "lenet", tuple(METHODS),
-           {"epochs": 12, "augment": "shift:2"}),
-    Recipe("fashion", "lenet", tuple(METHODS), {"epochs": 10}),
+           {"epochs": 8, "augment": "shift:2"}),
+    Recipe("fashion", "lenet", tuple(METHODS), {"epochs": 6}),
 )
 
 SEEDS = 3
