@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "common/command_line.h"
@@ -75,6 +76,11 @@ Status Trainer::Prepare() {
 }
 
 Status Trainer::Run() {
+  if (train_.images.count < 2) {
+    return Status(
+        StatusCode::kInvalidArgument,
+        options_.dataset + ": batch norms cannot train on a single image");
+  }
   const auto loader = BatchLoader::Create(
       train_, input_,
       {.batch_size = std::min(options_.batch_size, train_.images.count),
@@ -112,6 +118,12 @@ Status Trainer::RunEpoch(BatchLoader* loader, EpochRecord* record) {
   Batch batch;
   for (int64_t i = 0; i < batches && loader->Next(&batch); ++i) {
     loss += RunStep(batch, &correct);
+    if (!std::isfinite(loss)) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("training diverged: the loss is {} after step "
+                                "{}; try a smaller --lr",
+                                loss, state_.steps_done));
+    }
     images += batch.size();
     record->train_loss = loss / static_cast<double>(i + 1);
     record->train_accuracy =

@@ -285,7 +285,9 @@ LayerOperation::LayerOperation(std::shared_ptr<BinaryLayer> l)
     : layer(register_module("layer", std::move(l))) {}
 
 Tensor LayerOperation::Forward(const Tensors& inputs) {
-  return layer->forward(inputs[0]);
+  const bool dense_on_image = inputs[0].dim() == 4 && layer->weight.dim() == 2;
+  if (!dense_on_image) return layer->forward(inputs[0]);
+  return layer->forward(inputs[0].permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
 }
 
 void LayerOperation::Export(const Node& node, GraphWriter* writer) const {
