@@ -31,7 +31,6 @@ case "$folder" in
     configure_check "$folder" \
       -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_C_COMPILER=clang-14 ;;
   build/sanitize)
-    install "${torch_packages[@]}"
     configure_check "$folder" -DBQENGINE_SANITIZE=address,undefined ;;
   build/aarch64)
     if ! dpkg --print-foreign-architectures | grep -qx arm64; then
