@@ -23,7 +23,9 @@ esac
 
 install "${build_packages[@]}" "${test_packages[@]}"
 case "$folder" in
-  build/check) configure_check "$folder" ;;
+  build/check)
+    install "${torch_packages[@]}"
+    configure_check "$folder" ;;
   build/clang)
     install "${clang_packages[@]}"
     configure_check "$folder" \

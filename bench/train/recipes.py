@@ -35,12 +35,12 @@ RECIPES = (
     Recipe("mnist", "mlp-3x1024", MLP_METHODS,
            {"epochs": 30, "batch": 200, "lr": 0.003, "loss": "square-hinge"}),
     Recipe("mnist", "lenet", tuple(METHODS),
-           {"epochs": 12, "augment": "shift:2"}),
-    Recipe("fashion", "lenet", tuple(METHODS), {"epochs": 10}),
+           {"epochs": 8, "augment": "shift:2"}),
+    Recipe("fashion", "lenet", tuple(METHODS), {"epochs": 6}),
 )
 
 SEEDS = 3
 
-# What --quick changes: to see that all works, in a minute.
+# What --quick changes: to see that all works.
 QUICK_OPTIONS = {"epochs": 1, "limit": 2000}
 QUICK_SEEDS = 1

@@ -6,7 +6,7 @@
 #   bench/train/run.sh SHARED_DIR [OUT_DIR] [--quick] [OPTION...]
 #
 # SHARED_DIR: a folder with data/mnist. OUT_DIR: models, logs, results
-# (build/train/networks). --quick: a minute, and only prints the tables; so do
+# (build/train/networks). --quick: some minutes, and only prints the tables; so do
 # all options, which are those of measure.py (--only, --seeds, --jobs,
 # --no-training).
 set -euo pipefail

@@ -156,7 +156,7 @@ class Wiring {
 
 // Marks the Relu that the input `tensor` of a layer comes through, if any.
 Status FindRelu(const Graph& graph, const Wiring& wiring, const Node& layer,
-                std::set<size_t>* relus) {
+                std::set<std::string>* relus) {
   std::string tensor = layer.inputs[0];
   bool shared = false;
   for (int64_t i; (i = wiring.maker(tensor)) >= 0;) {
@@ -170,7 +170,7 @@ Status FindRelu(const Graph& graph, const Wiring& wiring, const Node& layer,
                              "', and cannot be left out, since its output "
                              "feeds other nodes too");
       }
-      relus->insert(static_cast<size_t>(i));
+      relus->insert(node.name);
       return Status();
     }
     if (node.op != "MaxPool" && node.op != "Flatten") return Status();
@@ -179,77 +179,70 @@ Status FindRelu(const Graph& graph, const Wiring& wiring, const Node& layer,
   return Status();
 }
 
-void RemoveNodes(const std::set<size_t>& gone, Graph* graph) {
+// The nodes in order, without those in `gone`, which have one input each.
+std::vector<Node> Without(const std::set<std::string>& gone,
+                          std::vector<Node> order) {
   std::vector<Node> kept;
-  std::map<std::string, std::string> renamed;  // in order of execution
-  for (size_t i = 0; i < graph->nodes.size(); ++i) {
-    Node& node = graph->nodes[i];
+  std::map<std::string, std::string> renamed;
+  for (Node& node : order) {
     for (std::string& input : node.inputs) {
       if (renamed.contains(input)) input = renamed[input];
     }
-    if (gone.contains(i)) {
+    if (gone.contains(node.name)) {
       renamed[node.outputs[0]] = node.inputs[0];
     } else {
       kept.push_back(std::move(node));
     }
   }
-  graph->nodes = std::move(kept);
+  return kept;
+}
+
+// Whether a layer takes an input of the graph, flattened perhaps.
+bool TakesInput(const Graph& graph, const Wiring& wiring, const Node& layer) {
+  std::string tensor = layer.inputs[0];
+  for (int64_t i; (i = wiring.maker(tensor)) >= 0;) {
+    const Node& before = graph.nodes[static_cast<size_t>(i)];
+    if (before.op != "Flatten") return false;
+    tensor = before.inputs[0];
+  }
+  return true;
 }
 
 }  // namespace
 
 Result<Plan> ApplyMethod(Graph architecture, const Quantization& method) {
-  // Errors count nodes as the file does, so they are sorted later.
-  const Graph& given = architecture;
-  if (const auto shapes = InferShapes(given); !shapes.ok()) {
+  if (const auto shapes = InferShapes(architecture); !shapes.ok()) {
     return shapes.status();
   }
-  std::set<std::string> graph_inputs;
-  for (const GraphInput& input : given.inputs) graph_inputs.insert(input.name);
-
-  const std::vector<Node> order = InOrder(given);
+  std::vector<Node> order = InOrder(architecture);
   const auto last = std::find_if(order.rbegin(), order.rend(), IsLayer);
   if (last == order.rend()) {
     return Status(StatusCode::kInvalidModel,
                   "there is no Conv and no Gemm to train");
   }
-  const Wiring wiring(given);
-  std::set<std::string> relu_names;
+  // The nodes as the file has them, since errors tell their numbers.
+  const Wiring wiring(architecture);
+  std::set<std::string> relus;
   Plan plan;
-  std::set<size_t> relus;
-  for (const Node& node : given.nodes) {
+  for (const Node& node : architecture.nodes) {
     if (!IsLayer(node)) {
-      if (!node.training.empty()) {
-        return NodeError(given, node, "/training",
-                         "is for Conv and Gemm, not for " + node.op);
-      }
-      continue;
+      if (node.training.empty()) continue;
+      return NodeError(architecture, node, "/training",
+                       "is for Conv and Gemm, not for " + node.op);
     }
-    std::string source = node.inputs[0];
-    for (int64_t i; (i = wiring.maker(source)) >= 0;) {
-      const Node& before = given.nodes[static_cast<size_t>(i)];
-      if (before.op != "Flatten") break;
-      source = before.inputs[0];
-    }
-    const auto q =
-        QuantizationOf(given, node, method, graph_inputs.contains(source),
-                       node.name == last->name);
+    const auto q = QuantizationOf(architecture, node, method,
+                                  TakesInput(architecture, wiring, node),
+                                  node.name == last->name);
     if (!q.ok()) return q.status();
     plan.layers[node.name] = *q;
     if (q->activations == ActivationMethod::kFloat) continue;
-    if (const Status s = FindRelu(given, wiring, node, &relus); !s.ok()) {
+    if (const Status s = FindRelu(architecture, wiring, node, &relus);
+        !s.ok()) {
       return s;
     }
   }
-  for (const size_t i : relus) relu_names.insert(given.nodes[i].name);
-
   plan.graph = std::move(architecture);
-  plan.graph.nodes = order;
-  std::set<size_t> gone;
-  for (size_t i = 0; i < order.size(); ++i) {
-    if (relu_names.contains(order[i].name)) gone.insert(i);
-  }
-  RemoveNodes(gone, &plan.graph);
+  plan.graph.nodes = Without(relus, std::move(order));
   for (Node& node : plan.graph.nodes) node.training.clear();
   return plan;
 }

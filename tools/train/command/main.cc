@@ -1,4 +1,6 @@
 // bq-train: from data and an architecture to a model that bq-run runs.
+#include <dlfcn.h>
+
 #include <CLI/CLI.hpp>
 #include <exception>
 #include <filesystem>
@@ -78,6 +80,17 @@ Status CheckClasses(const Data& data, const Graph& graph,
   return Status();
 }
 
+// OpenBLAS, which does LibTorch's matrix products on Debian, has threads of its
+// own that LibTorch does not count. Left alone, they are one per core, and wait
+// for work by spinning.
+void SetThreads(int threads) {
+  torch::set_num_threads(threads);
+  using SetNumThreads = void (*)(int);
+  const auto set = reinterpret_cast<SetNumThreads>(
+      dlsym(RTLD_DEFAULT, "openblas_set_num_threads"));
+  if (set != nullptr) set(threads);
+}
+
 int64_t FileBytes(const std::string& path) {
   std::error_code error;
   const auto bytes = std::filesystem::file_size(path, error);
@@ -115,7 +128,7 @@ Status Train(Options* options) {
   if (const Status s = Complete(options); !s.ok()) return s;
   const auto plan = ReadPlan(*options);
   if (!plan.ok()) return plan.status();
-  torch::set_num_threads(options->threads);
+  SetThreads(options->threads);
   torch::manual_seed(options->seed);
   const auto network = bqtrain::NetworkImpl::Make(plan->graph, plan->layers);
   if (!network.ok()) {

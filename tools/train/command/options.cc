@@ -1,9 +1,12 @@
 #include "train/command/options.h"
 
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
+
+#include "common/file.h"
 
 namespace bqengine::train {
 namespace {
@@ -24,13 +27,28 @@ constexpr char kExamples[] = R"(Examples:
 
 Architectures and methods: tools/train/README.md.)";
 
+// A finite number from 0 or above 0. (CLI11's own check lets NaN pass, and
+// names the largest double in full.)
+CLI::Validator Finite(bool above_0) {
+  const auto check = [above_0](const std::string& text) -> std::string {
+    double number = 0;
+    const bool good = CLI::detail::lexical_cast(text, number) &&
+                      std::isfinite(number) &&
+                      (above_0 ? number > 0 : number >= 0);
+    if (good) return "";
+    return text + (above_0 ? " is not a number above 0"
+                           : " is not a number from 0 on");
+  };
+  return CLI::Validator(check, above_0 ? "ABOVE 0" : "FROM 0");
+}
+
 void DeclareNetwork(CLI::App* app, Options* o) {
   app->add_option("--arch", o->architecture,
                   "The architecture: a model file without weights")
       ->required();
   app->add_option("--width", o->width,
                   "Multiplies the channels of all layers but the last")
-      ->check(CLI::PositiveNumber);
+      ->check(Finite(/*above_0=*/true));
   app->add_option("--method", o->method, "How layers are quantized")
       ->required()
       ->check(CLI::IsMember(bqtrain::MethodNames()));
@@ -55,28 +73,29 @@ void DeclareTraining(CLI::App* app, Options* o) {
       ->required();
   app->add_option("--limit", o->limit,
                   "Only the first N images of each split (0: all)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(Finite(/*above_0=*/false));
   app->add_option("--augment", o->augment,
                   "shift:N, crop:N, flip; several with commas");
   app->add_option("--epochs", o->epochs, "Passes through the training set")
       ->check(CLI::Range(int64_t{1}, int64_t{1000000}));
   app->add_option("--steps", o->steps,
                   "Stop after N batches, if they are fewer (0: do not)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(Finite(/*above_0=*/false));
   app->add_option("--batch", o->batch_size, "Images in a step")
       ->check(CLI::Range(int64_t{2}, int64_t{65536}));
-  app->add_option("--seed", o->seed, "Of all random numbers");
+  app->add_option("--seed", o->seed, "Of all random numbers")
+      ->check(Finite(/*above_0=*/false));
   app->add_option("--optimizer", o->optimizer)
       ->check(CLI::IsMember({"adam", "sgd"}));
   app->add_option("--lr", o->learning_rate,
                   "Learning rate at its highest (default: 0.001 for adam, 0.05 "
                   "for sgd)")
-      ->check(CLI::PositiveNumber);
+      ->check(Finite(/*above_0=*/true));
   app->add_option("--momentum", o->momentum, "Of sgd")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(Finite(/*above_0=*/false) & CLI::Range(0.0, 1.0));
   app->add_option("--weight-decay", o->weight_decay,
                   "Of real-valued weights; binary ones have none")
-      ->check(CLI::NonNegativeNumber);
+      ->check(Finite(/*above_0=*/false));
   app->add_option("--schedule", o->schedule, "Of the learning rate")
       ->check(CLI::IsMember({"constant", "cosine", "step", "one-cycle"}));
   app->add_option("--loss", o->loss)
@@ -109,6 +128,18 @@ Status BadUsage(const std::string& what) {
   return Status(StatusCode::kInvalidArgument, what);
 }
 
+// That they are missing should not be found after hours of training.
+Status CheckFolders(const Options& o) {
+  for (const std::string& name :
+       {o.output, o.checkpoint, o.log, o.plot, o.json}) {
+    if (name.empty() || name == "-") continue;
+    const std::string folder = std::filesystem::path(name).parent_path();
+    if (folder.empty()) continue;
+    if (const Status s = tools::CheckFolder(folder); !s.ok()) return s;
+  }
+  return Status();
+}
+
 }  // namespace
 
 void DeclareOptions(CLI::App* app, Options* options) {
@@ -139,6 +170,7 @@ Status Complete(Options* o) {
       return BadUsage("two files have one name: " + name);
     }
   }
+  if (const Status s = CheckFolders(*o); !s.ok()) return s;
   if (o->resume && !o->init_from.empty()) {
     return BadUsage("--resume and --init-from exclude each other");
   }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "common/command_line.h"
@@ -75,6 +76,11 @@ Status Trainer::Prepare() {
 }
 
 Status Trainer::Run() {
+  if (train_.images.count < 2) {
+    return Status(
+        StatusCode::kInvalidArgument,
+        options_.dataset + ": batch norms cannot train on a single image");
+  }
   const auto loader = BatchLoader::Create(
       train_, input_,
       {.batch_size = std::min(options_.batch_size, train_.images.count),
@@ -92,6 +98,7 @@ Status Trainer::Run() {
     EpochRecord record;
     record.epoch = static_cast<int>(state_.epochs_done) + 1;
     if (const Status s = RunEpoch(loader->get(), &record); !s.ok()) return s;
+    if (const Status s = ReestimateBatchNorms(loader->get()); !s.ok()) return s;
     if (const Status s = FinishEpoch(&record); !s.ok()) return s;
   }
   return Status();
@@ -111,6 +118,12 @@ Status Trainer::RunEpoch(BatchLoader* loader, EpochRecord* record) {
   Batch batch;
   for (int64_t i = 0; i < batches && loader->Next(&batch); ++i) {
     loss += RunStep(batch, &correct);
+    if (!std::isfinite(loss)) {
+      return Status(StatusCode::kInvalidArgument,
+                    fmt::format("training diverged: the loss is {} after step "
+                                "{}; try a smaller --lr",
+                                loss, state_.steps_done));
+    }
     images += batch.size();
     record->train_loss = loss / static_cast<double>(i + 1);
     record->train_accuracy =
@@ -128,14 +141,40 @@ Status Trainer::RunEpoch(BatchLoader* loader, EpochRecord* record) {
   return loader->status();
 }
 
-double Trainer::RunStep(const Batch& batch, int64_t* correct) {
+// The images as the network takes them; they stay the batch's.
+Tensor Trainer::ToTensor(const Batch& batch) const {
   Shape shape = input_.info.shape;
   shape[0] = batch.size();
-  const Tensor x =
-      torch::from_blob(const_cast<float*>(batch.images.data()), shape);
+  return torch::from_blob(const_cast<float*>(batch.images.data()), shape);
+}
+
+Status Trainer::ReestimateBatchNorms(BatchLoader* loader) {
+  const auto& layers = network_->layers();
+  if (std::none_of(layers.begin(), layers.end(), [](const auto& layer) {
+        return layer.module->quantization().weights ==
+               bqtrain::WeightMethod::kStochastic;
+      })) {
+    return Status();
+  }
+  // Running means forget a tenth with each batch: what was before is gone.
+  constexpr int kBatches = 100;
+  const torch::NoGradGuard no_grad;
+  for (const auto& layer : layers) layer.module->set_draws_weights(false);
+  const auto epoch = static_cast<uint64_t>(state_.epochs_done);
+  Batch batch;
+  for (int i = 0; i < kBatches; ++i) {
+    if (i % loader->batches_per_epoch() == 0) loader->StartEpoch(epoch);
+    if (!loader->Next(&batch)) break;
+    network_->forward(ToTensor(batch));
+  }
+  for (const auto& layer : layers) layer.module->set_draws_weights(true);
+  return loader->status();
+}
+
+double Trainer::RunStep(const Batch& batch, int64_t* correct) {
   const Tensor labels = torch::from_blob(
       const_cast<int64_t*>(batch.labels.data()), {batch.size()}, torch::kInt64);
-  const Tensor scores = network_->forward(x).flatten(1);
+  const Tensor scores = network_->forward(ToTensor(batch)).flatten(1);
   const Tensor loss =
       options_.loss == "square-hinge"
           ? SquareHinge(scores, labels)

@@ -37,9 +37,13 @@ class Trainer {
 
  private:
   Status RunEpoch(BatchLoader* loader, EpochRecord* record);
+  // Where weights are drawn in training and fixed in evaluation, batch norms
+  // have running means of the wrong outputs: takes them again.
+  Status ReestimateBatchNorms(BatchLoader* loader);
   Status FinishEpoch(EpochRecord* record);
   // Returns the loss; counts what was right before the step.
   double RunStep(const Batch& batch, int64_t* correct);
+  torch::Tensor ToTensor(const Batch& batch) const;
   void DescribeLayers(EpochRecord* record) const;
   void RememberSigns();
 

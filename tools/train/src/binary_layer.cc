@@ -128,7 +128,7 @@ Tensor BinaryLayer::QuantizedWeight() const {
     case WeightMethod::kBinaryConnect:
       return Sign(weight);
     case WeightMethod::kStochastic:
-      return StochasticSign(weight);
+      return draws_weights_ ? StochasticSign(weight) : Sign(weight);
     case WeightMethod::kBwn: {
       const Tensor scale = alpha.defined() ? alpha : MeanAbs(weight);
       return Broadcast(scale.squeeze(0), weight.dim()) * Sign(weight);

@@ -295,6 +295,15 @@ Status SequentialExporter::Add(const std::string& name,
   if (const auto* flatten = module.as<nn::FlattenImpl>()) {
     return AddFlatten(name, *flatten);
   }
+  if (module.as<BinaryLinearImpl>() || module.as<nn::LinearImpl>()) {
+    // torch's would take columns of pixels, the engine's takes channels.
+    const auto shape = CurrentShape();
+    if (shape.ok() && shape->size() != 2) {
+      return Status(
+          StatusCode::kUnsupported,
+          "module '" + name + "': a dense layer needs Flatten before it");
+    }
+  }
   bool known = false;
   for (const auto add :
        {&SequentialExporter::AddLayer, &SequentialExporter::AddPool,

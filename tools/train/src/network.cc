@@ -85,7 +85,13 @@ Result<std::shared_ptr<NetworkImpl>> NetworkImpl::Make(
       last_step[number->second] = i;
     }
     numbers[node.outputs[0]] = step.output;
-    network->register_module(ModuleName(node.name), step.operation);
+    const std::string name = ModuleName(node.name);
+    if (network->named_children().contains(name)) {
+      return Status(StatusCode::kInvalidModel,
+                    "node '" + node.name +
+                        "': another's name differs in dots only");
+    }
+    network->register_module(name, step.operation);
     if (const auto layer =
             std::dynamic_pointer_cast<LayerOperation>(step.operation)) {
       network->layers_.push_back({node.name, layer->layer});

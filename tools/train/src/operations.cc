@@ -215,11 +215,15 @@ Made MakeMaxPool(const Graph&, const Node& node, const Shape&,
   if (AttributeOr<int64_t>(node, "ceil_mode", 0) != 0) {
     return Status(StatusCode::kUnsupported, "ceil_mode is not trained");
   }
+  const bool padded = pads != Ints{0, 0, 0, 0};
   return FunctionOf([=](const Tensors& x) {
-    const Tensor padded =
-        F::pad(x[0], F::PadFuncOptions({pads[1], pads[3], pads[0], pads[2]})
-                         .value(-std::numeric_limits<double>::infinity()));
-    return torch::max_pool2d(padded, kernel, strides, {0, 0}, dilations);
+    // F::pad copies, also where there is nothing to pad.
+    const Tensor image =
+        padded ? F::pad(x[0],
+                        F::PadFuncOptions({pads[1], pads[3], pads[0], pads[2]})
+                            .value(-std::numeric_limits<double>::infinity()))
+               : x[0];
+    return torch::max_pool2d(image, kernel, strides, {0, 0}, dilations);
   });
 }
 
@@ -281,7 +285,9 @@ LayerOperation::LayerOperation(std::shared_ptr<BinaryLayer> l)
     : layer(register_module("layer", std::move(l))) {}
 
 Tensor LayerOperation::Forward(const Tensors& inputs) {
-  return layer->forward(inputs[0]);
+  const bool dense_on_image = inputs[0].dim() == 4 && layer->weight.dim() == 2;
+  if (!dense_on_image) return layer->forward(inputs[0]);
+  return layer->forward(inputs[0].permute({0, 2, 3, 1})).permute({0, 3, 1, 2});
 }
 
 void LayerOperation::Export(const Node& node, GraphWriter* writer) const {

@@ -67,6 +67,11 @@ class BinaryLayer : public torch::nn::Module {
   // Bit n of an activation x is x >= thresholds[n]. Not for float activations.
   std::vector<float> ActivationThresholds() const;
 
+  // While off, kStochastic computes with sign(W) in training, too: evaluation
+  // does, so the running means of batch norms have to be taken over such
+  // outputs. On at first.
+  void set_draws_weights(bool draws) { draws_weights_ = draws; }
+
   // To be called after each step of the optimizer, as the papers do: keeps
   // weights in [-1, 1] if the method asks for it.
   void ClipWeights();
@@ -89,6 +94,7 @@ class BinaryLayer : public torch::nn::Module {
   torch::Tensor PerChannel(const torch::Tensor& values) const;
 
   Quantization quantization_;
+  bool draws_weights_ = true;
 };
 
 struct BinaryConv2dOptions {
