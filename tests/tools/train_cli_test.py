@@ -567,6 +567,16 @@ class Outputs(TrainTest):
                 self.assertLess(row[layer + ".quantization_error"], 1)
                 self.assertTrue(0 <= row[layer + ".flipped"] < 1)
 
+    def test_names_that_are_no_text(self):
+        folder = self.path(os.fsdecode(b"\xff"))
+        shutil.copytree(self.digits, folder)
+        facts = self.train(epochs=1, dataset="mnist:" + folder,
+                           output=os.path.join(folder, "out.json"),
+                           plot=os.path.join(folder, "out.svg"))
+        self.assertTrue(facts["model"].endswith("/\ufffd/out.json"))
+        with open(os.path.join(folder, "out.svg"), "rb") as file:
+            xml.etree.ElementTree.fromstring(file.read())
+
     def test_report_for_people(self):
         result = self.start(self.arguments(json=self.path("facts.json")))
         facts = json.loads(self.read("facts.json"))
