@@ -8,10 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <map>
 #include <set>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -175,34 +173,14 @@ Status Run(const Options& options) {
   return Status();
 }
 
-Status RunCatching(const Options& options) {
-  try {
-    return Run(options);
-  } catch (const std::bad_alloc&) {
-    return Status(StatusCode::kOutOfMemory, "out of memory");
-  } catch (const std::exception& e) {
-    return Status(StatusCode::kInternal, e.what());
-  }
-}
-
-int Main(int argc, char** argv) {
-  tools::IgnoreBrokenPipes();
-  Options options;
-  CLI::App app("", kCommand);
-  tools::UseReadableHelp(&app);
-  DeclareOptions(&app, &options);
-  if (const auto exit_status = tools::Parse(&app, argc, argv)) {
-    return *exit_status;
-  }
-  Status status = RunCatching(options);
-  if (status.ok()) status = tools::FinishPrinting();
-  if (!status.ok()) {
-    tools::PrintMessage(kCommand, tools::Printable(status.message()));
-  }
-  return tools::ExitStatus(status);
-}
-
 }  // namespace
 }  // namespace bqengine::bench
 
-int main(int argc, char** argv) { return bqengine::bench::Main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace bqengine;
+  bench::Options options;
+  return tools::RunMain(
+      bench::kCommand, argc, argv,
+      [&options](CLI::App* app) { bench::DeclareOptions(app, &options); },
+      [&options] { return bench::Run(options); });
+}

@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <memory>
+#include <new>
 #include <sstream>
+#include <stdexcept>
 
+#include "common/file.h"
 #include "common/terminal.h"
 
 namespace bqengine::tools {
@@ -67,6 +71,22 @@ class ReadableFormatter : public CLI::Formatter {
   }
 };
 
+Status Catch(const std::function<Status()>& run, const std::string* file) {
+  const auto error = [file](StatusCode code, const std::string& what) {
+    return file == nullptr || file->empty() ? Status(code, what)
+                                            : FileError(code, *file, what);
+  };
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return error(StatusCode::kOutOfMemory, "out of memory");
+  } catch (const std::length_error&) {  // of a vector
+    return error(StatusCode::kOutOfMemory, "out of memory");
+  } catch (const std::exception& e) {
+    return error(StatusCode::kInternal, e.what());
+  }
+}
+
 }  // namespace
 
 int ExitStatus(const Status& status) {
@@ -114,6 +134,23 @@ std::optional<int> Parse(CLI::App* app, int argc, const char* const* argv) {
 
 void PrintMessage(const std::string& command, const std::string& message) {
   fmt::print(stderr, "{}: {}\n", command, message);
+}
+
+int RunMain(const std::string& command, int argc, const char* const* argv,
+            const std::function<void(CLI::App*)>& declare,
+            const std::function<Status()>& run, const std::string* file) {
+  IgnoreBrokenPipes();
+  CLI::App app("", command);
+  UseReadableHelp(&app);
+  declare(&app);
+  if (const auto exit_status = Parse(&app, argc, argv)) return *exit_status;
+  Status status = Catch(run, file);
+  if (status.ok()) status = FinishPrinting();
+  std::istringstream lines(status.message());
+  for (std::string line; std::getline(lines, line);) {
+    PrintMessage(command, Printable(line));
+  }
+  return ExitStatus(status);
 }
 
 }  // namespace bqengine::tools

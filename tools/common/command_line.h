@@ -3,6 +3,7 @@
 #define BQENGINE_TOOLS_COMMON_COMMAND_LINE_H_
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -32,6 +33,15 @@ std::optional<int> Parse(CLI::App* app, int argc, const char* const* argv);
 
 // One line on standard error: "bq-run: MESSAGE".
 void PrintMessage(const std::string& command, const std::string& message);
+
+// The main function of a command: reads the arguments that `declare` adds,
+// runs, prints what went wrong, a message for each line of it, and returns the
+// exit status. An exception that leaves `run` becomes an error, which starts
+// with the name *file if there is one.
+int RunMain(const std::string& command, int argc, const char* const* argv,
+            const std::function<void(CLI::App*)>& declare,
+            const std::function<Status()>& run,
+            const std::string* file = nullptr);
 
 }  // namespace bqengine::tools
 

@@ -1,7 +1,5 @@
 // bq-convert: an ONNX file into a bqengine model.
 #include <CLI/CLI.hpp>
-#include <exception>
-#include <new>
 #include <sstream>
 
 #include "bqengine/model.h"
@@ -15,8 +13,6 @@
 
 namespace bqengine::convert {
 namespace {
-
-constexpr char kCommand[] = "bq-convert";
 
 // What is wrong with a network starts with its file, on each line.
 Status NameModel(const Status& status, const std::string& path) {
@@ -63,36 +59,14 @@ Status Run(Options* options) {
   return Write(*options, *source, *conversion);
 }
 
-Status RunCatching(Options* options) {
-  try {
-    return Run(options);
-  } catch (const std::bad_alloc&) {
-    return NameModel(Status(StatusCode::kOutOfMemory, "out of memory"),
-                     options->input);
-  } catch (const std::exception& e) {
-    return NameModel(Status(StatusCode::kInternal, e.what()), options->input);
-  }
-}
-
-int Main(int argc, char** argv) {
-  tools::IgnoreBrokenPipes();
-  Options options;
-  CLI::App app("", kCommand);
-  tools::UseReadableHelp(&app);
-  DeclareOptions(&app, &options);
-  if (const auto exit_status = tools::Parse(&app, argc, argv)) {
-    return *exit_status;
-  }
-  Status status = RunCatching(&options);
-  if (status.ok()) status = tools::FinishPrinting();
-  std::istringstream lines(status.message());
-  for (std::string line; std::getline(lines, line);) {
-    tools::PrintMessage(kCommand, tools::Printable(line));
-  }
-  return tools::ExitStatus(status);
-}
-
 }  // namespace
 }  // namespace bqengine::convert
 
-int main(int argc, char** argv) { return bqengine::convert::Main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace bqengine;
+  convert::Options options;
+  return tools::RunMain(
+      "bq-convert", argc, argv,
+      [&options](CLI::App* app) { convert::DeclareOptions(app, &options); },
+      [&options] { return convert::Run(&options); }, &options.input);
+}

@@ -3,10 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <exception>
-#include <new>
 #include <optional>
-#include <sstream>
 
 #include "bqengine/model.h"
 #include "common/command_line.h"
@@ -88,36 +85,14 @@ Status Run(Options* options) {
   return Status();
 }
 
-Status RunCatching(Options* options) {
-  try {
-    return Run(options);
-  } catch (const std::bad_alloc&) {
-    return NameFile(Status(StatusCode::kOutOfMemory, "out of memory"),
-                    options->input);
-  } catch (const std::exception& e) {
-    return NameFile(Status(StatusCode::kInternal, e.what()), options->input);
-  }
-}
-
-int Main(int argc, char** argv) {
-  tools::IgnoreBrokenPipes();
-  Options options;
-  CLI::App app("", kCommand);
-  tools::UseReadableHelp(&app);
-  DeclareOptions(&app, &options);
-  if (const auto exit_status = tools::Parse(&app, argc, argv)) {
-    return *exit_status;
-  }
-  Status status = RunCatching(&options);
-  if (status.ok()) status = tools::FinishPrinting();
-  std::istringstream lines(status.message());
-  for (std::string line; std::getline(lines, line);) {
-    tools::PrintMessage(kCommand, tools::Printable(line));
-  }
-  return tools::ExitStatus(status);
-}
-
 }  // namespace
 }  // namespace bqengine::ptq
 
-int main(int argc, char** argv) { return bqengine::ptq::Main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace bqengine;
+  ptq::Options options;
+  return tools::RunMain(
+      ptq::kCommand, argc, argv,
+      [&options](CLI::App* app) { ptq::DeclareOptions(app, &options); },
+      [&options] { return ptq::Run(&options); }, &options.input);
+}

@@ -1,8 +1,5 @@
 // bq-run: runs, checks and measures a model.
 #include <CLI/CLI.hpp>
-#include <exception>
-#include <new>
-#include <stdexcept>
 
 #include "bqengine/registry.h"
 #include "common/command_line.h"
@@ -60,45 +57,19 @@ Status Run(const Options& options) {
   return NameModel(RunModel(*mode, *model, options), options);
 }
 
-Status OutOfMemory(const Options& options) {
-  return NameModel(Status(StatusCode::kOutOfMemory, "out of memory"), options);
-}
-
-Status RunCatching(const Options& options) {
-  try {
-    return Run(options);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemory(options);
-  } catch (const std::length_error&) {  // of a vector
-    return OutOfMemory(options);
-  } catch (const std::exception& e) {
-    return Status(StatusCode::kInternal, e.what());
-  }
-}
-
 void ShowLog(LogLevel level, const char* message) {
   if (level != LogLevel::kInfo) tools::PrintMessage(kCommand, message);
-}
-
-int Main(int argc, char** argv) {
-  tools::IgnoreBrokenPipes();
-  SetLogHandler(ShowLog);
-  Options options;
-  CLI::App app("", kCommand);
-  tools::UseReadableHelp(&app);
-  DeclareOptions(&app, &options);
-  if (const auto exit_status = tools::Parse(&app, argc, argv)) {
-    return *exit_status;
-  }
-  Status status = RunCatching(options);
-  if (status.ok()) status = tools::FinishPrinting();
-  if (!status.ok()) {
-    tools::PrintMessage(kCommand, tools::Printable(status.message()));
-  }
-  return tools::ExitStatus(status);
 }
 
 }  // namespace
 }  // namespace bqengine::run
 
-int main(int argc, char** argv) { return bqengine::run::Main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace bqengine;
+  SetLogHandler(run::ShowLog);
+  run::Options options;
+  return tools::RunMain(
+      run::kCommand, argc, argv,
+      [&options](CLI::App* app) { run::DeclareOptions(app, &options); },
+      [&options] { return run::Run(options); }, &options.model);
+}

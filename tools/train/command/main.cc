@@ -2,9 +2,7 @@
 #include <dlfcn.h>
 
 #include <CLI/CLI.hpp>
-#include <exception>
 #include <filesystem>
-#include <new>
 
 #include "bqengine/model.h"
 #include "common/command_line.h"
@@ -19,8 +17,6 @@
 
 namespace bqengine::train {
 namespace {
-
-constexpr char kCommand[] = "bq-train";
 
 Result<Plan> ReadPlan(const Options& options) {
   const auto name_file = [&options](const Status& s) {
@@ -159,36 +155,23 @@ Status Train(Options* options) {
   return Status();
 }
 
+// What LibTorch throws has a stack trace in its text.
 Status TrainCatching(Options* options) {
   try {
     return Train(options);
-  } catch (const std::bad_alloc&) {
-    return Status(StatusCode::kOutOfMemory, "out of memory");
   } catch (const c10::Error& e) {
     return Status(StatusCode::kInternal, e.what_without_backtrace());
-  } catch (const std::exception& e) {
-    return Status(StatusCode::kInternal, e.what());
   }
-}
-
-int Main(int argc, char** argv) {
-  tools::IgnoreBrokenPipes();
-  Options options;
-  CLI::App app("", kCommand);
-  tools::UseReadableHelp(&app);
-  DeclareOptions(&app, &options);
-  if (const auto exit_status = tools::Parse(&app, argc, argv)) {
-    return *exit_status;
-  }
-  Status status = TrainCatching(&options);
-  if (status.ok()) status = tools::FinishPrinting();
-  if (!status.ok()) {
-    tools::PrintMessage(kCommand, tools::Printable(status.message()));
-  }
-  return tools::ExitStatus(status);
 }
 
 }  // namespace
 }  // namespace bqengine::train
 
-int main(int argc, char** argv) { return bqengine::train::Main(argc, argv); }
+int main(int argc, char** argv) {
+  using namespace bqengine;
+  train::Options options;
+  return tools::RunMain(
+      "bq-train", argc, argv,
+      [&options](CLI::App* app) { train::DeclareOptions(app, &options); },
+      [&options] { return train::TrainCatching(&options); });
+}
