@@ -3,10 +3,11 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
+#include <utility>
 
 #include "common/file.h"
+#include "common/output_paths.h"
 
 namespace bqengine::train {
 namespace {
@@ -128,6 +129,24 @@ Status BadUsage(const std::string& what) {
   return Status(StatusCode::kInvalidArgument, what);
 }
 
+// No file is written over another, or over one that is read.
+Status CheckFiles(const Options& o) {
+  tools::OutputPaths paths;
+  paths.AddInput(o.architecture, "the architecture");
+  paths.AddInput(o.init_from, "the checkpoint to start from");
+  if (const Status s = paths.AddModel(o.output); !s.ok()) return s;
+  const std::pair<const std::string&, const char*> files[] = {
+      {o.checkpoint, "the checkpoint"},
+      {o.log, "the log"},
+      {o.plot, "the plot"},
+      {o.json, "the result"}};
+  for (const auto& [name, what] : files) {
+    if (name.empty() || name == "-") continue;
+    if (const Status s = paths.AddOutput(name, what); !s.ok()) return s;
+  }
+  return Status();
+}
+
 // That they are missing should not be found after hours of training.
 Status CheckFolders(const Options& o) {
   for (const std::string& name :
@@ -152,24 +171,14 @@ void DeclareOptions(CLI::App* app, Options* options) {
 }
 
 Status Complete(Options* o) {
-  const std::filesystem::path output = o->output;
-  if (output.extension() != ".json") {
-    return BadUsage("--output must end in .json: " + o->output);
-  }
-  const auto sibling = [&output](const char* extension) {
-    return std::filesystem::path(output).replace_extension(extension).string();
+  const auto sibling = [o](const char* extension) {
+    return std::filesystem::path(o->output)
+        .replace_extension(extension)
+        .string();
   };
   if (o->checkpoint.empty()) o->checkpoint = sibling(".ckpt");
   if (o->log.empty()) o->log = sibling(".csv");
-  std::set<std::string> names = {o->architecture, sibling(".safetensors")};
-  if (!o->init_from.empty()) names.insert(o->init_from);
-  for (const std::string& name :
-       {o->output, o->checkpoint, o->log, o->plot, o->json}) {
-    if (name.empty() || name == "-") continue;
-    if (!names.insert(std::filesystem::path(name).lexically_normal()).second) {
-      return BadUsage("two files have one name: " + name);
-    }
-  }
+  if (const Status s = CheckFiles(*o); !s.ok()) return s;
   if (const Status s = CheckFolders(*o); !s.ok()) return s;
   if (o->resume && !o->init_from.empty()) {
     return BadUsage("--resume and --init-from exclude each other");
