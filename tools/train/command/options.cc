@@ -86,7 +86,7 @@ void DeclareTraining(CLI::App* app, Options* o) {
       ->check(CLI::Range(int64_t{2}, int64_t{65536}));
   app->add_option("--seed", o->seed, "Of all random numbers")
       ->check(Finite(/*above_0=*/false));
-  app->add_option("--optimizer", o->optimizer)
+  app->add_option("--optimizer", o->optimizer, "What makes steps of gradients")
       ->check(CLI::IsMember({"adam", "sgd"}));
   app->add_option("--lr", o->learning_rate,
                   "Learning rate at its highest (default: 0.001 for adam, 0.05 "
@@ -99,7 +99,7 @@ void DeclareTraining(CLI::App* app, Options* o) {
       ->check(Finite(/*above_0=*/false));
   app->add_option("--schedule", o->schedule, "Of the learning rate")
       ->check(CLI::IsMember({"constant", "cosine", "step", "one-cycle"}));
-  app->add_option("--loss", o->loss)
+  app->add_option("--loss", o->loss, "What training makes small")
       ->check(CLI::IsMember({"cross-entropy", "square-hinge"}));
   app->add_option("--threads", o->threads,
                   "Of LibTorch and bqengine (0: one per core)")
@@ -111,7 +111,8 @@ void DeclareTraining(CLI::App* app, Options* o) {
                   "Start from the weights of this checkpoint, of any method, "
                   "where names and shapes fit");
   app->add_flag("--resume", o->resume,
-                "Go on from the checkpoint of the same command");
+                "Go on from the checkpoint of the same command (without "
+                "--init-from)");
 }
 
 void DeclareOutputs(CLI::App* app, Options* o) {

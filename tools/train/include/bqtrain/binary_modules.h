@@ -8,7 +8,8 @@
 // While training, forward() computes with the quantized weights and gives
 // straight-through gradients (estimators.h) to the real ones. In evaluation
 // (eval()) it computes, operation for operation, what the exported network
-// will: exact sums of bits first, then alpha, beta and bias.
+// will: exact sums of bits first, then alpha, beta and bias; it gives no
+// gradients then, not even to x.
 #ifndef BQTRAIN_BINARY_MODULES_H_
 #define BQTRAIN_BINARY_MODULES_H_
 
