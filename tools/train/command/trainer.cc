@@ -138,6 +138,7 @@ Status Trainer::RunEpoch(BatchLoader* loader, EpochRecord* record) {
                     static_cast<double>(images) / seconds, TimeLeft(left)));
   }
   record->seconds = Seconds(start);
+  epoch_images_ = images;
   return loader->status();
 }
 
@@ -211,7 +212,7 @@ Status Trainer::FinishEpoch(EpochRecord* record) {
              "{:.0f} images/s\n",
              record->epoch, options_.epochs, record->train_loss,
              record->train_accuracy * 100, record->test_accuracy * 100,
-             static_cast<double>(train_.images.count) / record->seconds);
+             static_cast<double>(epoch_images_) / record->seconds);
   return WriteCheckpoint(options_.checkpoint, *network_, optimizer_.torch(),
                          state_);
 }
