@@ -3,12 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <exception>
-#include <filesystem>
 #include <new>
 
 #include "bqengine/model.h"
 #include "common/command_line.h"
 #include "common/file.h"
+#include "common/model_files.h"
 #include "common/terminal.h"
 #include "train/architecture/method.h"
 #include "train/architecture/width.h"
@@ -91,12 +91,6 @@ void SetThreads(int threads) {
   if (set != nullptr) set(threads);
 }
 
-int64_t FileBytes(const std::string& path) {
-  std::error_code error;
-  const auto bytes = std::filesystem::file_size(path, error);
-  return error ? 0 : static_cast<int64_t>(bytes);
-}
-
 // Writes the model, and runs what was written.
 Result<Report> Export(const Options& options, const Data& data,
                       bqtrain::NetworkImpl* network, Report report) {
@@ -118,9 +112,7 @@ Result<Report> Export(const Options& options, const Data& data,
   report.test_accuracy = Accuracy(*trained, data.test);
   report.exported_accuracy = Accuracy(*exported, data.test);
   report.comparison = Compare(*trained, *exported);
-  report.model_bytes = FileBytes(options.output) +
-                       FileBytes(std::filesystem::path(options.output)
-                                     .replace_extension(".safetensors"));
+  report.model_bytes = tools::TotalBytes(tools::ModelFiles(options.output));
   return report;
 }
 
