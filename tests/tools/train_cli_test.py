@@ -1,7 +1,8 @@
 """bq-train from outside: images and an architecture in, a model out that bq-run
 runs with the same answers.
 
-train_cli_test.py --data DIR --architectures DIR --run BQ_RUN -- BQ_TRAIN...
+train_cli_test.py --data DIR --architectures DIR --run BQ_RUN
+  --example TRAIN_BINARY_NET -- BQ_TRAIN...
 """
 
 import argparse
@@ -566,6 +567,16 @@ class Outputs(TrainTest):
                 self.assertLess(row[layer + ".quantization_error"], 1)
                 self.assertTrue(0 <= row[layer + ".flipped"] < 1)
 
+    def test_names_that_are_no_text(self):
+        folder = self.path(os.fsdecode(b"\xff"))
+        shutil.copytree(self.digits, folder)
+        facts = self.train(epochs=1, dataset="mnist:" + folder,
+                           output=os.path.join(folder, "out.json"),
+                           plot=os.path.join(folder, "out.svg"))
+        self.assertTrue(facts["model"].endswith("/\ufffd/out.json"))
+        with open(os.path.join(folder, "out.svg"), "rb") as file:
+            xml.etree.ElementTree.fromstring(file.read())
+
     def test_report_for_people(self):
         result = self.start(self.arguments(json=self.path("facts.json")))
         facts = json.loads(self.read("facts.json"))
@@ -615,6 +626,32 @@ class Outputs(TrainTest):
             process.kill()
         self.assertRegex(text, r"^\repoch 1/2 \d+/1000 loss \d\.\d+, "
                          r"\d+\.\d\d %, \d+ images/s, .* left")
+
+
+class Example(TrainTest):
+    """The network that is built by hand, tools/train/example."""
+
+    def test_trains_and_exports(self):
+        dataset, model = "mnist:" + self.digits, self.path("net.json")
+        # It has no --threads, and the threads of several tests wait by spinning.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1",
+                       "OPENBLAS_NUM_THREADS": "1"}
+        result = subprocess.run([ARGUMENTS.example, dataset, model, "10"],
+                                check=True, stdout=subprocess.PIPE,
+                                env=environment)
+        losses = [float(line.split()[-1]) for line in result.stdout.splitlines()
+                  if line.startswith(b"epoch ")]
+        self.assertEqual(len(losses), 10)
+        self.assertLess(losses[-1], losses[0] / 2)
+        self.assertGreater(self.accuracy_of_bq_run(model, dataset), 0.7)
+
+    def test_bad_usage(self):
+        for arguments in ([], ["mnist:" + self.path("absent"),
+                               self.path("net.json")]):
+            result = subprocess.run([ARGUMENTS.example] + arguments,
+                                    check=False, stdout=subprocess.PIPE)
+            self.assertEqual(result.returncode, 2)
+            self.assertEqual(result.stdout.count(b"\n"), 1, result.stdout)
 
 
 class BadUsage(TrainTest):
@@ -719,6 +756,7 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--architectures", required=True)
     parser.add_argument("--run", required=True)
+    parser.add_argument("--example", required=True)
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("command", nargs="+")
     ARGUMENTS = parser.parse_args()

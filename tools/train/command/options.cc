@@ -228,7 +228,9 @@ std::string Settings(const Options& o) {
       {"--weight-decay", o.weight_decay},
       {"--schedule", o.schedule},
       {"--loss", o.loss}};
-  return settings.dump();
+  // Names of files need not be UTF-8.
+  return settings.dump(-1, ' ', false,
+                       nlohmann::ordered_json::error_handler_t::replace);
 }
 
 }  // namespace bqengine::train

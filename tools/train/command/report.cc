@@ -55,7 +55,9 @@ std::string ReportJson(const Report& r, const Options& options) {
       {"exported_accuracy", r.exported_accuracy},
       {"differing", r.comparison.differing},
       {"clearly_differing", r.comparison.clearly_differing}};
-  return result.dump(2) + "\n";
+  return result.dump(2, ' ', false,
+                     nlohmann::ordered_json::error_handler_t::replace) +
+         "\n";
 }
 
 }  // namespace bqengine::train
