@@ -15,7 +15,12 @@ is_configured() {
 }
 
 install "${build_packages[@]}"
-is_configured || configure build --fresh -DBQENGINE_DEVELOPER=OFF
+# Also a second time: packages that have come since make more commands.
+if is_configured; then
+  configure build
+else
+  configure build --fresh -DBQENGINE_DEVELOPER=OFF
+fi
 build build
 
 say "Running"

@@ -693,6 +693,21 @@ class BadUsage(TrainTest):
             with self.subTest(options=options):
                 self.expect_usage_error(what, **options)
 
+    def test_what_is_read_is_not_overwritten(self):
+        """However its name is spelled."""
+        arch = self.path("lenet.json")
+        shutil.copy(self.architecture("lenet"), arch)
+        spelled = os.path.join(self.folder, ".", "lenet.json")
+        self.expect_usage_error("would overwrite the architecture",
+                                arch=spelled, output=arch)
+        checkpoint = self.write("out.ckpt", b"weights")
+        self.expect_usage_error(
+            "would overwrite the checkpoint to start from",
+            init_from=os.path.relpath(checkpoint))
+        self.assertEqual(self.read("out.ckpt"), b"weights")
+        self.expect_usage_error("would overwrite the model",
+                                json=os.path.relpath(self.path("out.json")))
+
     def test_architectures(self):
         def changed(change):
             graph = json.loads(tiny_architecture(28, 1, 10))
@@ -712,13 +727,21 @@ class BadUsage(TrainTest):
         for change, status, what in (
                 (train_average, 2, "node 'average' (/nodes/4/training)"),
                 (misspell, 2, "node 'second' (/nodes/2/training/quantise)"),
-                (add_softmax, 1, "node 'soft': bq-train does not train")):
+                (add_softmax, 2, "node 'soft': bq-train does not train")):
             with self.subTest(what):
                 self.expect_error(status, "changed.json: " + what,
                                   self.arguments(width=None,
                                                  arch=changed(change)))
         self.expect_usage_error("changed.json", arch=self.write("changed.json",
                                                                 b"{"))
+
+    def test_a_float_may_be_written_as_an_integer(self):
+        graph = json.loads(tiny_architecture(28, 1, 10))
+        graph["nodes"][2]["training"] = {"weights": "unipolar",
+                                         "activations": "unipolar",
+                                         "threshold": 1}
+        arch = self.write("integer.json", json.dumps(graph).encode())
+        self.train(arch=arch, width=None, limit=40, epochs=1)
 
     def test_diverging_is_an_error(self):
         lines = self.expect_error(2, "the loss is", self.arguments(

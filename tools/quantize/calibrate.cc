@@ -27,6 +27,16 @@ bool IsPadded(const Node& node) {
                      [](int64_t pad) { return pad != 0; });
 }
 
+// Of a batch norm. Integers may stand for floats in a model file.
+double Epsilon(const Node& norm) {
+  const auto found = norm.attributes.find("epsilon");
+  if (found == norm.attributes.end()) return 1e-5;
+  if (const auto* i = std::get_if<int64_t>(&found->second)) {
+    return static_cast<double>(*i);
+  }
+  return std::get<float>(found->second);
+}
+
 // Base m of [M, O, ...] as [1, O, ...].
 Constant OneBase(const Constant& weight, int64_t m) {
   Shape shape = weight.shape();
@@ -294,10 +304,7 @@ Status Calibrator::EstimateBatchNorm(size_t node) {
   const auto floats = [&](const char* role) {
     return float_graph_.constants.at(norm.constants.at(role)).floats();
   };
-  const auto epsilon_it = norm.attributes.find("epsilon");
-  const double epsilon = epsilon_it == norm.attributes.end()
-                             ? 1e-5
-                             : std::get<float>(epsilon_it->second);
+  const double epsilon = Epsilon(norm);
   std::vector<float> mean, var;
   for (size_t c = 0; c < channels; ++c) {
     const double variance = floats("var")[c];

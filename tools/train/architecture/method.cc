@@ -47,6 +47,20 @@ class TrainingKeys {
                         key.empty() ? "/training" : "/training/" + key, what);
   }
 
+  // Integers may stand for floats in a model file.
+  void FindFloat(const char* key, float* value) {
+    const auto found = node_.training.find(key);
+    if (found == node_.training.end()) return;
+    known_.insert(key);
+    if (const auto* f = std::get_if<float>(&found->second)) {
+      *value = *f;
+    } else if (const auto* i = std::get_if<int64_t>(&found->second)) {
+      *value = static_cast<float>(*i);
+    } else {
+      Fail(key, "has the wrong type");
+    }
+  }
+
   // One of two words: whether it is the second.
   void FindWord(const char* key, const char* no, const char* yes, bool* value) {
     const auto* word = Find<std::string>(key);
@@ -104,7 +118,7 @@ Result<Quantization> QuantizationOf(const Graph& graph, const Node& node,
   if (const auto* n = keys.Find<int64_t>("activation_bases")) {
     q.activation_bases = *n;
   }
-  if (const auto* t = keys.Find<float>("threshold")) q.threshold = *t;
+  keys.FindFloat("threshold", &q.threshold);
   keys.FindWord("alpha", "mean", "trained", &q.trained_alpha);
   keys.FindWord("shifts", "fixed", "trained", &q.trained_shifts);
   if (const Status s = Check(q); !s.ok()) keys.Fail("", s.message());

@@ -1,5 +1,6 @@
 #include "train/command/checkpoint.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -138,11 +139,13 @@ Result<Taken> InitFrom(const std::string& path, bqtrain::NetworkImpl* network) {
   if (!read.ok()) return read.status();
   const torch::NoGradGuard no_grad;
   Taken taken;
+  std::vector<Tensor> left;
   for (auto& [name, tensor] : State(*network)) {
     ++taken.of;
     const auto saved = read->find(name);
     if (saved == read->end() || saved->value().sizes() != tensor.sizes() ||
         saved->value().scalar_type() != tensor.scalar_type()) {
+      left.push_back(tensor);
       continue;
     }
     tensor.copy_(saved->value());
@@ -153,6 +156,16 @@ Result<Taken> InitFrom(const std::string& path, bqtrain::NetworkImpl* network) {
                             "holds nothing that fits this network");
   }
   network->ClipWeights();
+  // Trained scales that the other network had none of still belong to the
+  // random weights.
+  for (const auto& layer : network->layers()) {
+    const Tensor& alpha = layer.module->alpha;
+    if (std::any_of(left.begin(), left.end(), [&alpha](const Tensor& tensor) {
+          return tensor.is_same(alpha);
+        })) {
+      layer.module->ResetAlpha();
+    }
+  }
   return taken;
 }
 

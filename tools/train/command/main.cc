@@ -2,11 +2,11 @@
 #include <dlfcn.h>
 
 #include <CLI/CLI.hpp>
-#include <filesystem>
 
 #include "bqengine/model.h"
 #include "common/command_line.h"
 #include "common/file.h"
+#include "common/model_files.h"
 #include "common/terminal.h"
 #include "train/architecture/method.h"
 #include "train/architecture/width.h"
@@ -25,6 +25,13 @@ Result<Plan> ReadPlan(const Options& options) {
   };
   auto graph = ReadGraph(options.architecture);
   if (!graph.ok()) return tools::InputError(graph.status());
+  for (const auto& [name, constant] : graph->constants) {
+    if (constant.data() == nullptr) continue;
+    tools::PrintMessage("bq-train", options.architecture +
+                                        ": values in it are not used; "
+                                        "--init-from starts from a checkpoint");
+    break;
+  }
   if (options.width != 1) {
     graph = ScaleWidth(*graph, options.width);
     if (!graph.ok()) return name_file(graph.status());
@@ -87,12 +94,6 @@ void SetThreads(int threads) {
   if (set != nullptr) set(threads);
 }
 
-int64_t FileBytes(const std::string& path) {
-  std::error_code error;
-  const auto bytes = std::filesystem::file_size(path, error);
-  return error ? 0 : static_cast<int64_t>(bytes);
-}
-
 // Writes the model, and runs what was written.
 Result<Report> Export(const Options& options, const Data& data,
                       bqtrain::NetworkImpl* network, Report report) {
@@ -114,9 +115,7 @@ Result<Report> Export(const Options& options, const Data& data,
   report.test_accuracy = Accuracy(*trained, data.test);
   report.exported_accuracy = Accuracy(*exported, data.test);
   report.comparison = Compare(*trained, *exported);
-  report.model_bytes = FileBytes(options.output) +
-                       FileBytes(std::filesystem::path(options.output)
-                                     .replace_extension(".safetensors"));
+  report.model_bytes = tools::TotalBytes(tools::ModelFiles(options.output));
   return report;
 }
 
@@ -128,7 +127,7 @@ Status Train(Options* options) {
   torch::manual_seed(options->seed);
   const auto network = bqtrain::NetworkImpl::Make(plan->graph, plan->layers);
   if (!network.ok()) {
-    return tools::FileError(network.status().code(), options->architecture,
+    return tools::FileError(StatusCode::kInvalidModel, options->architecture,
                             network.status().message());
   }
   const GraphInput& input = plan->graph.inputs[0];

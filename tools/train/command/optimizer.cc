@@ -13,8 +13,9 @@ using bqtrain::WeightMethod;
 
 // Weights that are clipped to [-1, 1] have far to go; BinaryConnect (section
 // 2.5) therefore scales their rate by the inverse of the coefficient that
-// Glorot's initialization gives to weights, sqrt(1.5 / (inputs + outputs)).
-double RateScale(const BinaryLayer& layer) {
+// Glorot's initialization gives to weights, sqrt(1.5 / (inputs + outputs)); for
+// SGD, whose steps are as small as its gradients, by the square of it.
+double RateScale(const BinaryLayer& layer, bool is_sgd) {
   if (!layer.quantization().clips_weights()) return 1;
   const double outputs = static_cast<double>(layer.weight.size(0));
   const double weights = static_cast<double>(layer.weight.numel());
@@ -22,7 +23,8 @@ double RateScale(const BinaryLayer& layer) {
       layer.weight.dim() == 4
           ? static_cast<double>(layer.weight.size(2) * layer.weight.size(3))
           : 1;
-  return std::sqrt((weights / outputs + outputs * taps) / 1.5);
+  const double square = (weights / outputs + outputs * taps) / 1.5;
+  return is_sgd ? square : std::sqrt(square);
 }
 
 }  // namespace
@@ -56,7 +58,7 @@ Optimizer::Optimizer(bqtrain::NetworkImpl* network, const Options& options)
       decayed.push_back(weight);
     } else {
       groups.emplace_back(std::vector<torch::Tensor>{weight});
-      scales_.push_back(RateScale(*layer.module));
+      scales_.push_back(RateScale(*layer.module, options.optimizer == "sgd"));
     }
   }
   const size_t without_decay = groups.size();

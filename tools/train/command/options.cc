@@ -2,11 +2,13 @@
 
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
+#include <utility>
 
 #include "common/file.h"
+#include "common/output_paths.h"
 
 namespace bqengine::train {
 namespace {
@@ -17,15 +19,17 @@ constexpr char kAbout[] =
 
 constexpr char kExamples[] = R"(Examples:
   bq-train --arch tools/train/architectures/lenet.json --method bnn
-    --dataset mnist:data/mnist --epochs 10 -o lenet-bnn.json
+    --dataset mnist:../shared/data/mnist --epochs 10 -o lenet-bnn.json
   bq-train --arch lenet.json --method abcnet --weight-bases 3
-    --activation-bases 3 --dataset mnist:fashion -o fashion.json
+    --activation-bases 3 --dataset mnist:/usr/share/datasets/fashion-mnist -o fashion.json
     --augment shift:2 --plot curves.svg --json result.json
   bq-train --arch vgg.json --width 0.5 --method bwn --dataset cifar10:data
     --augment crop:4,flip --init-from float.ckpt -o vgg-bwn.json
   bq-train ... --resume          (with the options of the run that was cut off)
 
-Architectures and methods: tools/train/README.md.)";
+Architectures and methods: tools/train/README.md.
+
+Exit status: 0 trained; 1 failure at run time (a full disk, say); 2 bad usage, a file that cannot be used, or a loss that is no number.)";
 
 // A finite number from 0 or above 0. (CLI11's own check lets NaN pass, and
 // names the largest double in full.)
@@ -85,7 +89,7 @@ void DeclareTraining(CLI::App* app, Options* o) {
       ->check(CLI::Range(int64_t{2}, int64_t{65536}));
   app->add_option("--seed", o->seed, "Of all random numbers")
       ->check(Finite(/*above_0=*/false));
-  app->add_option("--optimizer", o->optimizer)
+  app->add_option("--optimizer", o->optimizer, "What makes steps of gradients")
       ->check(CLI::IsMember({"adam", "sgd"}));
   app->add_option("--lr", o->learning_rate,
                   "Learning rate at its highest (default: 0.001 for adam, 0.05 "
@@ -98,7 +102,7 @@ void DeclareTraining(CLI::App* app, Options* o) {
       ->check(Finite(/*above_0=*/false));
   app->add_option("--schedule", o->schedule, "Of the learning rate")
       ->check(CLI::IsMember({"constant", "cosine", "step", "one-cycle"}));
-  app->add_option("--loss", o->loss)
+  app->add_option("--loss", o->loss, "What training makes small")
       ->check(CLI::IsMember({"cross-entropy", "square-hinge"}));
   app->add_option("--threads", o->threads,
                   "Of LibTorch and bqengine (0: one per core)")
@@ -110,7 +114,8 @@ void DeclareTraining(CLI::App* app, Options* o) {
                   "Start from the weights of this checkpoint, of any method, "
                   "where names and shapes fit");
   app->add_flag("--resume", o->resume,
-                "Go on from the checkpoint of the same command");
+                "Go on from the checkpoint of the same command (without "
+                "--init-from)");
 }
 
 void DeclareOutputs(CLI::App* app, Options* o) {
@@ -128,11 +133,32 @@ Status BadUsage(const std::string& what) {
   return Status(StatusCode::kInvalidArgument, what);
 }
 
+// No file is written over another, or over one that is read.
+Status CheckFiles(const Options& o) {
+  tools::OutputPaths paths;
+  paths.AddInput(o.architecture, "the architecture");
+  paths.AddInput(o.init_from, "the checkpoint to start from");
+  if (const Status s = paths.AddModel(o.output); !s.ok()) return s;
+  const std::pair<const std::string&, const char*> files[] = {
+      {o.checkpoint, "the checkpoint"},
+      {o.log, "the log"},
+      {o.plot, "the plot"},
+      {o.json, "the result"}};
+  for (const auto& [name, what] : files) {
+    if (name.empty() || name == "-") continue;
+    if (const Status s = paths.AddOutput(name, what); !s.ok()) return s;
+  }
+  return Status();
+}
+
 // That they are missing should not be found after hours of training.
 Status CheckFolders(const Options& o) {
   for (const std::string& name :
        {o.output, o.checkpoint, o.log, o.plot, o.json}) {
     if (name.empty() || name == "-") continue;
+    if (std::filesystem::is_directory(name)) {
+      return BadUsage(name + ": is a folder, not a file");
+    }
     const std::string folder = std::filesystem::path(name).parent_path();
     if (folder.empty()) continue;
     if (const Status s = tools::CheckFolder(folder); !s.ok()) return s;
@@ -146,31 +172,28 @@ void DeclareOptions(CLI::App* app, Options* options) {
   app->description(kAbout);
   app->footer(kExamples);
   app->option_defaults()->always_capture_default();
+  app->set_version_flag("--version",
+                        std::string("bq-train ") + BQENGINE_VERSION,
+                        "Print the version and exit");
   DeclareNetwork(app, options);
   DeclareTraining(app, options);
   DeclareOutputs(app, options);
 }
 
 Status Complete(Options* o) {
-  const std::filesystem::path output = o->output;
-  if (output.extension() != ".json") {
-    return BadUsage("--output must end in .json: " + o->output);
-  }
-  const auto sibling = [&output](const char* extension) {
-    return std::filesystem::path(output).replace_extension(extension).string();
+  const auto sibling = [o](const char* extension) {
+    return std::filesystem::path(o->output)
+        .replace_extension(extension)
+        .string();
   };
   if (o->checkpoint.empty()) o->checkpoint = sibling(".ckpt");
   if (o->log.empty()) o->log = sibling(".csv");
-  std::set<std::string> names = {o->architecture, sibling(".safetensors")};
-  if (!o->init_from.empty()) names.insert(o->init_from);
-  for (const std::string& name :
-       {o->output, o->checkpoint, o->log, o->plot, o->json}) {
-    if (name.empty() || name == "-") continue;
-    if (!names.insert(std::filesystem::path(name).lexically_normal()).second) {
-      return BadUsage("two files have one name: " + name);
-    }
-  }
+  if (const Status s = CheckFiles(*o); !s.ok()) return s;
   if (const Status s = CheckFolders(*o); !s.ok()) return s;
+  if (const auto text = tools::ReadFile(o->architecture); text.ok()) {
+    o->architecture_hash = std::hash<std::string_view>()(
+        {reinterpret_cast<const char*>(text->data()), text->size()});
+  }
   if (o->resume && !o->init_from.empty()) {
     return BadUsage("--resume and --init-from exclude each other");
   }
@@ -198,6 +221,7 @@ Status Complete(Options* o) {
 std::string Settings(const Options& o) {
   const nlohmann::ordered_json settings = {
       {"--arch", o.architecture},
+      {"--arch (its content)", o.architecture_hash},
       {"--width", o.width},
       {"--method", o.method},
       {"--weight-bases", o.weight_bases},

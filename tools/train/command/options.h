@@ -16,7 +16,7 @@ struct Options {
   // What is trained.
   std::string architecture, dataset;
   double width = 1;
-  std::string method = "bnn";
+  std::string method;
   int64_t weight_bases = 1, activation_bases = 1;
   std::string alpha = "mean", shifts = "trained";
   float threshold = 0;
@@ -40,6 +40,7 @@ struct Options {
   std::string output, checkpoint, log, plot, json;
 
   // Filled in by Complete.
+  uint64_t architecture_hash = 0;  // of the file's content
   bqtrain::Quantization quantization;
   Augmentation augmentation;
 };

@@ -90,7 +90,10 @@ Status Trainer::Run() {
        // Batch norms cannot train on a last batch of one image.
        .drop_last = true,
        .augmentation = options_.augmentation});
-  if (!loader.ok()) return loader.status();
+  if (!loader.ok()) {
+    return Status(loader.status().code(),
+                  options_.dataset + ": " + loader.status().message());
+  }
   steps_ = options_.epochs * (*loader)->batches_per_epoch();
   if (options_.steps > 0) steps_ = std::min(steps_, options_.steps);
 
@@ -138,6 +141,7 @@ Status Trainer::RunEpoch(BatchLoader* loader, EpochRecord* record) {
                     static_cast<double>(images) / seconds, TimeLeft(left)));
   }
   record->seconds = Seconds(start);
+  epoch_images_ = images;
   return loader->status();
 }
 
@@ -211,7 +215,7 @@ Status Trainer::FinishEpoch(EpochRecord* record) {
              "{:.0f} images/s\n",
              record->epoch, options_.epochs, record->train_loss,
              record->train_accuracy * 100, record->test_accuracy * 100,
-             static_cast<double>(train_.images.count) / record->seconds);
+             static_cast<double>(epoch_images_) / record->seconds);
   return WriteCheckpoint(options_.checkpoint, *network_, optimizer_.torch(),
                          state_);
 }
@@ -228,7 +232,9 @@ void Trainer::DescribeLayers(EpochRecord* record) const {
   for (size_t i = 0; i < signs_.size(); ++i) {
     const auto& layer = network_->layers()[i];
     const Tensor& weight = layer.module->weight;
+    layer.module->set_draws_weights(false);
     const Tensor error = weight - layer.module->QuantizedWeight();
+    layer.module->set_draws_weights(true);
     LayerRecord entry;
     entry.name = layer.name;
     entry.quantization_error =

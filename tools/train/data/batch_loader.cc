@@ -151,15 +151,14 @@ BatchLoader::~BatchLoader() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void BatchLoader::StartEpoch(uint64_t epoch, int64_t first_batch) {
+void BatchLoader::StartEpoch(uint64_t epoch) {
   std::unique_lock lock(mutex_);
   next_made_ = batches_per_epoch_;  // so that no thread begins another
   finished_.wait(lock, [this] { return being_made_ == 0; });
   epoch_ = epoch;
   if (options_.shuffle) Shuffle();
   for (Slot& slot : slots_) slot.ready = false;
-  next_given_ = next_made_ =
-      std::clamp<int64_t>(first_batch, 0, batches_per_epoch_);
+  next_given_ = next_made_ = 0;
   lock.unlock();
   room_.notify_all();
 }

@@ -54,10 +54,9 @@ class BatchLoader {
 
   int64_t batches_per_epoch() const { return batches_per_epoch_; }
 
-  // From now on Next gives the batches of this epoch, from `first_batch` on (so
-  // that training resumes in the middle). Also before the epoch at hand is
-  // over. Epochs are numbered as the caller likes.
-  void StartEpoch(uint64_t epoch, int64_t first_batch = 0);
+  // From now on Next gives the batches of this epoch, also before the one at
+  // hand is over. Epochs are numbered as the caller likes.
+  void StartEpoch(uint64_t epoch);
 
   // The next batch, or false at the end of the epoch, and before the first one.
   // The same Batch again and again makes for no allocations.

@@ -85,13 +85,37 @@ void BinaryLayer::RegisterWeightParameters() {
         /*requires_grad=*/q.trained_shifts);
   }
   if (q.weights == WeightMethod::kUnipolar) {
-    // Outputs of about the size of those that float weights would give.
-    alpha = register_parameter("alpha", weight.detach().std().view({1}) * 2);
     beta = register_parameter("beta", torch::zeros({1}));
-  } else if (q.trained_alpha && (q.weights == WeightMethod::kBwn ||
-                                 q.weights == WeightMethod::kAbcNet)) {
-    alpha = register_parameter("alpha", WeightBases().alpha.clone());
   }
+  if (q.weights == WeightMethod::kUnipolar ||
+      (q.trained_alpha && (q.weights == WeightMethod::kBwn ||
+                           q.weights == WeightMethod::kAbcNet))) {
+    alpha = register_parameter("alpha", ComputedAlpha().clone());
+  }
+}
+
+Tensor BinaryLayer::AbcBits() const {
+  return Threshold(weight, AbcThresholds(weight, weight_shifts), -1, kNoWindow);
+}
+
+Tensor BinaryLayer::ComputedAlpha() const {
+  const torch::NoGradGuard no_grad;
+  switch (quantization_.weights) {
+    case WeightMethod::kBwn:
+      return MeanAbs(weight);
+    case WeightMethod::kAbcNet:
+      return LeastSquares(weight, AbcBits());
+    case WeightMethod::kUnipolar:
+      // Outputs of about the size of those that float weights would give.
+      return weight.std().view({1}) * 2;
+    default:
+      return Tensor();
+  }
+}
+
+void BinaryLayer::ResetAlpha() {
+  const torch::NoGradGuard no_grad;
+  if (alpha.defined()) alpha.copy_(ComputedAlpha());
 }
 
 void BinaryLayer::RegisterActivationParameters() {
@@ -134,8 +158,7 @@ Tensor BinaryLayer::QuantizedWeight() const {
       return Broadcast(scale.squeeze(0), weight.dim()) * Sign(weight);
     }
     case WeightMethod::kAbcNet: {
-      const Tensor bits = Threshold(
-          weight, AbcThresholds(weight, weight_shifts), -1, kNoWindow);
+      const Tensor bits = AbcBits();
       const Tensor scale = alpha.defined() ? alpha : LeastSquares(weight, bits);
       return (Broadcast(scale, bits.dim()) * bits).sum(0);
     }
@@ -158,8 +181,7 @@ BinaryLayer::Bases BinaryLayer::WeightBases() const {
       return {Sign(weight).unsqueeze(0),
               alpha.defined() ? alpha : MeanAbs(weight)};
     case WeightMethod::kAbcNet: {
-      const Tensor bits = Threshold(
-          weight, AbcThresholds(weight, weight_shifts), -1, kNoWindow);
+      const Tensor bits = AbcBits();
       return {bits, alpha.defined() ? alpha : LeastSquares(weight, bits)};
     }
     case WeightMethod::kUnipolar:

@@ -6,18 +6,21 @@ namespace {
 namespace F = torch::nn::functional;
 using torch::Tensor;
 
+int64_t ChannelsOfGroup(const BinaryConv2dOptions& o) {
+  TORCH_CHECK(o.groups() > 0 && o.in_channels() % o.groups() == 0 &&
+                  o.out_channels() % o.groups() == 0,
+              "channels must be a multiple of groups");
+  return o.in_channels() / o.groups();
+}
+
 }  // namespace
 
 BinaryConv2dImpl::BinaryConv2dImpl(const BinaryConv2dOptions& o)
     : BinaryLayer(o.quantization(),
-                  {o.out_channels(), o.in_channels() / o.groups(),
-                   (*o.kernel_size())[0], (*o.kernel_size())[1]},
+                  {o.out_channels(), ChannelsOfGroup(o), (*o.kernel_size())[0],
+                   (*o.kernel_size())[1]},
                   o.bias()),
-      options(o) {
-  TORCH_CHECK(
-      o.in_channels() % o.groups() == 0 && o.out_channels() % o.groups() == 0,
-      "channels must be a multiple of groups");
-}
+      options(o) {}
 
 Tensor BinaryConv2dImpl::Product(const Tensor& x, const Tensor& w) const {
   const auto& [top, left, bottom, right] = *options.padding();

@@ -63,14 +63,14 @@ Result<std::shared_ptr<NetworkImpl>> NetworkImpl::Make(
   for (size_t i = 0; i < architecture.nodes.size(); ++i) {
     const Node& node = architecture.nodes[i];
     const auto q = layers.find(node.name);
-    auto operation =
-        MakeOperation(architecture, node, shapes->at(node.inputs[0]).shape,
-                      q == layers.end() ? Quantization{} : q->second);
-    if (!operation.ok()) {
-      return Status(
-          operation.status().code(),
-          "node '" + node.name + "': " + operation.status().message());
-    }
+    const auto quantization = q == layers.end() ? Quantization{} : q->second;
+    const auto named = [&node](const Status& s) {
+      return Status(s.code(), "node '" + node.name + "': " + s.message());
+    };
+    if (const Status s = Check(quantization); !s.ok()) return named(s);
+    auto operation = MakeOperation(
+        architecture, node, shapes->at(node.inputs[0]).shape, quantization);
+    if (!operation.ok()) return named(operation.status());
     Step step{.operation = *operation,
               .inputs = {},
               .output = numbers.size(),
@@ -87,9 +87,9 @@ Result<std::shared_ptr<NetworkImpl>> NetworkImpl::Make(
     numbers[node.outputs[0]] = step.output;
     const std::string name = ModuleName(node.name);
     if (network->named_children().contains(name)) {
-      return Status(StatusCode::kInvalidModel,
-                    "node '" + node.name +
-                        "': another's name differs in dots only");
+      return Status(
+          StatusCode::kInvalidModel,
+          "node '" + node.name + "': another's name differs in dots only");
     }
     network->register_module(name, step.operation);
     if (const auto layer =

@@ -8,7 +8,8 @@
 // While training, forward() computes with the quantized weights and gives
 // straight-through gradients (estimators.h) to the real ones. In evaluation
 // (eval()) it computes, operation for operation, what the exported network
-// will: exact sums of bits first, then alpha, beta and bias.
+// will: exact sums of bits first, then alpha, beta and bias; it gives no
+// gradients then, not even to x.
 #ifndef BQTRAIN_BINARY_MODULES_H_
 #define BQTRAIN_BINARY_MODULES_H_
 
@@ -72,6 +73,10 @@ class BinaryLayer : public torch::nn::Module {
   // outputs. On at first.
   void set_draws_weights(bool draws) { draws_weights_ = draws; }
 
+  // Makes alpha, where it is a parameter, what the weights as they are ask for:
+  // after other weights have been put in.
+  void ResetAlpha();
+
   // To be called after each step of the optimizer, as the papers do: keeps
   // weights in [-1, 1] if the method asks for it.
   void ClipWeights();
@@ -86,6 +91,8 @@ class BinaryLayer : public torch::nn::Module {
                                 const torch::Tensor& w) const = 0;
 
   void RegisterWeightParameters();
+  torch::Tensor AbcBits() const;  // B_m, [M, O, ...], with gradients
+  torch::Tensor ComputedAlpha() const;
   void RegisterActivationParameters();
   torch::Tensor QuantizedInput(const torch::Tensor& x) const;
   torch::Tensor ForwardExact(const torch::Tensor& x) const;

@@ -12,10 +12,12 @@ namespace bqtrain {
 
 inline constexpr double kNoWindow = std::numeric_limits<double>::infinity();
 
-// y = 1 where x >= threshold, else `low` (-1 or 0). `threshold` has one element
-// or broadcasts to x. With g the gradient of y and d = x - threshold:
+// y = 1 where x >= threshold, else `low` (-1 or 0); both broadcast to the shape
+// of y, as in torch. With g the gradient of y and d = x - threshold:
 //
 //   dx = g * I[abs(d) <= window]      dthreshold = -sum of dx
+//
+// and dx, too, is summed where x was broadcast.
 //
 // sign(x) of BinaryNet (arXiv:1602.02830, eq. 4) is low -1, threshold 0, window
 // 1. ABC-Net's A = 2 * I[clip(x + v, 0, 1) >= 0.5] - 1 (arXiv:1711.11294) is

@@ -28,7 +28,12 @@ struct ExportOptions {
 // BatchNorm1d, BatchNorm2d, ReLU, PReLU, Hardtanh, MaxPool2d, AvgPool2d,
 // AdaptiveAvgPool2d (to 1 x 1), Flatten, Dropout (which does nothing), and
 // Sequential among them. The graph is channels-last; what torch flattens is
-// put in that order.
+// put in that order, so that a network that ends in Flatten gives its outputs
+// in the order of rows, columns, channels.
+//
+// The engine computes batch norms as x * mul + add. torch's own round in
+// another way, so that a sign behind one may be another where x is almost
+// exactly at its threshold.
 //
 // kUnsupported names the first module that it does not know, kInvalidArgument a
 // network whose shapes do not fit the input. Parameters must be float32 on the
