@@ -338,6 +338,16 @@ class Choices(TrainTest):
         self.assertLess(json.loads(result.stdout)["train_loss"],
                         scratch["train_loss"] / 2)
 
+    def test_init_from_sets_alpha(self):
+        # A trained alpha that the checkpoint has none of starts as the mean.
+        self.train(method="float", epochs=4, output=self.path("float.json"))
+        losses = [self.train(method=method, alpha=alpha, epochs=1, steps=1,
+                             init_from=self.path("float.ckpt"))["train_loss"]
+                  for method in ("bwn", "abcnet")
+                  for alpha in ("mean", "trained")]
+        self.assertAlmostEqual(losses[0], losses[1], places=4)
+        self.assertAlmostEqual(losses[2], losses[3], places=4)
+
     def test_init_from_another_network(self):
         self.train(epochs=1)
         tiny = self.write("tiny.json", tiny_architecture(28, 1, 10).encode())

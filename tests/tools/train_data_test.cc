@@ -154,10 +154,11 @@ TEST(BatchLoader, ThreadsChangeNothing) {
     const auto loader = Loader(data, options);
     ExpectSame(Epoch(loader.get(), 4), fourth);
     ExpectSame(Epoch(loader.get(), 3), third);
-    // Resumed in the middle, and after an epoch that was left early.
+    // After an epoch that was left early.
     loader->StartEpoch(3);
     Batch batch;
     EXPECT_TRUE(loader->Next(&batch));
+    ExpectSame(Epoch(loader.get(), 4), fourth);
     EXPECT_FALSE(loader->Next(&batch));
   }
   options.seed = 6;
