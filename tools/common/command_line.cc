@@ -113,7 +113,7 @@ std::optional<int> Parse(CLI::App* app, int argc, const char* const* argv) {
 }
 
 void PrintMessage(const std::string& command, const std::string& message) {
-  fmt::print(stderr, "{}: {}\n", command, message);
+  PrintError(fmt::format("{}: {}\n", command, message));
 }
 
 }  // namespace bqengine::tools

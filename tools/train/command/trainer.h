@@ -53,7 +53,8 @@ class Trainer {
   const tools::Dataset& test_;
   bqtrain::NetworkImpl* network_;
   Optimizer optimizer_;
-  int64_t steps_ = 0;  // of the whole run
+  int64_t steps_ = 0;   // of the whole run
+  int64_t images_ = 0;  // that the epoch has trained with
   RunState state_;
   TrainingHistory history_;
   std::vector<torch::Tensor> signs_;  // of weights, when the epoch began
