@@ -294,10 +294,14 @@ Status Calibrator::EstimateBatchNorm(size_t node) {
   const auto floats = [&](const char* role) {
     return float_graph_.constants.at(norm.constants.at(role)).floats();
   };
-  const auto epsilon_it = norm.attributes.find("epsilon");
-  const double epsilon = epsilon_it == norm.attributes.end()
-                             ? 1e-5
-                             : std::get<float>(epsilon_it->second);
+  double epsilon = 1e-5;
+  if (const auto found = norm.attributes.find("epsilon");
+      found != norm.attributes.end()) {
+    // Integers may stand for floats in a model file.
+    const auto* whole = std::get_if<int64_t>(&found->second);
+    epsilon = whole != nullptr ? static_cast<double>(*whole)
+                               : std::get<float>(found->second);
+  }
   std::vector<float> mean, var;
   for (size_t c = 0; c < channels; ++c) {
     const double variance = floats("var")[c];

@@ -104,7 +104,14 @@ Result<Quantization> QuantizationOf(const Graph& graph, const Node& node,
   if (const auto* n = keys.Find<int64_t>("activation_bases")) {
     q.activation_bases = *n;
   }
-  if (const auto* t = keys.Find<float>("threshold")) q.threshold = *t;
+  // Integers may stand for floats in a model file.
+  const auto threshold = node.training.find("threshold");
+  if (threshold != node.training.end() &&
+      std::holds_alternative<int64_t>(threshold->second)) {
+    q.threshold = static_cast<float>(*keys.Find<int64_t>("threshold"));
+  } else if (const auto* t = keys.Find<float>("threshold")) {
+    q.threshold = *t;
+  }
   keys.FindWord("alpha", "mean", "trained", &q.trained_alpha);
   keys.FindWord("shifts", "fixed", "trained", &q.trained_shifts);
   if (const Status s = Check(q); !s.ok()) keys.Fail("", s.message());
