@@ -3,10 +3,12 @@
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include "common/file.h"
+#include "common/output_paths.h"
 
 namespace bqengine::train {
 namespace {
@@ -133,6 +135,11 @@ Status CheckFolders(const Options& o) {
   for (const std::string& name :
        {o.output, o.checkpoint, o.log, o.plot, o.json}) {
     if (name.empty() || name == "-") continue;
+    std::error_code error;
+    if (std::filesystem::is_directory(name, error)) {
+      return tools::FileError(StatusCode::kInvalidArgument, name,
+                              "is a folder, not a file");
+    }
     const std::string folder = std::filesystem::path(name).parent_path();
     if (folder.empty()) continue;
     if (const Status s = tools::CheckFolder(folder); !s.ok()) return s;
@@ -153,22 +160,21 @@ void DeclareOptions(CLI::App* app, Options* options) {
 
 Status Complete(Options* o) {
   const std::filesystem::path output = o->output;
-  if (output.extension() != ".json") {
-    return BadUsage("--output must end in .json: " + o->output);
-  }
   const auto sibling = [&output](const char* extension) {
     return std::filesystem::path(output).replace_extension(extension).string();
   };
   if (o->checkpoint.empty()) o->checkpoint = sibling(".ckpt");
   if (o->log.empty()) o->log = sibling(".csv");
-  std::set<std::string> names = {o->architecture, sibling(".safetensors")};
-  if (!o->init_from.empty()) names.insert(o->init_from);
-  for (const std::string& name :
-       {o->output, o->checkpoint, o->log, o->plot, o->json}) {
+  tools::OutputPaths paths;
+  paths.AddInput(o->architecture, "the architecture");
+  paths.AddInput(o->init_from, "the checkpoint to start from");
+  if (const Status s = paths.AddModel(o->output); !s.ok()) return s;
+  for (const auto& [name, what] :
+       {std::pair(o->checkpoint, "the checkpoint"),
+        std::pair(o->log, "the log"), std::pair(o->plot, "the plot"),
+        std::pair(o->json, "the result")}) {
     if (name.empty() || name == "-") continue;
-    if (!names.insert(std::filesystem::path(name).lexically_normal()).second) {
-      return BadUsage("two files have one name: " + name);
-    }
+    if (const Status s = paths.AddOutput(name, what); !s.ok()) return s;
   }
   if (const Status s = CheckFolders(*o); !s.ok()) return s;
   if (o->resume && !o->init_from.empty()) {
