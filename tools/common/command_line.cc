@@ -133,7 +133,7 @@ std::optional<int> Parse(CLI::App* app, int argc, const char* const* argv) {
 }
 
 void PrintMessage(const std::string& command, const std::string& message) {
-  fmt::print(stderr, "{}: {}\n", command, message);
+  PrintError(fmt::format("{}: {}\n", command, message));
 }
 
 int RunMain(const std::string& command, int argc, const char* const* argv,

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "common/terminal.h"
@@ -18,7 +17,7 @@ Progress::Progress(std::string label, int64_t total)
       next_(Clock::now() + std::chrono::seconds(2)) {}
 
 Progress::~Progress() {
-  if (drawn_) fmt::print(stderr, "\r\x1b[K");
+  if (drawn_) PrintError("\r\x1b[K");
 }
 
 void Progress::Update(int64_t done, const std::string& note) {
@@ -39,8 +38,7 @@ void Progress::Update(int64_t done, const std::string& note) {
     bar = fmt::format("[{:-<{}}]", std::string(static_cast<size_t>(full), '#'),
                       width);
   }
-  fmt::print(stderr, "\r{}{}\x1b[K", text, bar);
-  std::fflush(stderr);
+  PrintError(fmt::format("\r{}{}\x1b[K", text, bar));
 }
 
 }  // namespace bqengine::tools

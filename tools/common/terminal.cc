@@ -73,6 +73,17 @@ void Print(std::string_view text) {
   }
 }
 
+void PrintError(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<size_t>(written));
+    } else if (errno != EINTR) {
+      return;
+    }
+  }
+}
+
 Status FinishPrinting() {
   if (print_error == 0 || print_error == EPIPE) return Status();
   return Status(StatusCode::kIo,

@@ -25,6 +25,10 @@ void IgnoreBrokenPipes();
 // disk) is kept for FinishPrinting.
 void Print(std::string_view text);
 
+// Writes to standard error at once, or as much of it as goes: no run ends for
+// want of someone who reads its messages.
+void PrintError(std::string_view text);
+
 // kIo if something printed was lost. Call it last.
 Status FinishPrinting();
 

@@ -156,8 +156,9 @@ Status CheckFolders(const Options& o) {
   for (const std::string& name :
        {o.output, o.checkpoint, o.log, o.plot, o.json}) {
     if (name.empty() || name == "-") continue;
-    if (std::filesystem::is_directory(name)) {
-      return BadUsage(name + ": is a folder, not a file");
+    if (std::error_code error; std::filesystem::is_directory(name, error)) {
+      return tools::FileError(StatusCode::kInvalidArgument, name,
+                              "is a folder, not a file");
     }
     const std::string folder = std::filesystem::path(name).parent_path();
     if (folder.empty()) continue;

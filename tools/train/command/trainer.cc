@@ -9,6 +9,7 @@
 
 #include "common/command_line.h"
 #include "common/file.h"
+#include "common/terminal.h"
 #include "train/command/evaluate.h"
 #include "train/plot/history_csv.h"
 #include "train/plot/training_plot.h"
@@ -60,8 +61,8 @@ Status Trainer::Prepare() {
   if (!options_.init_from.empty()) {
     const auto taken = InitFrom(options_.init_from, network_);
     if (!taken.ok()) return taken.status();
-    fmt::print(stderr, "{} of {} tensors from {}\n", taken->tensors, taken->of,
-               options_.init_from);
+    tools::PrintError(fmt::format("{} of {} tensors from {}\n", taken->tensors,
+                                  taken->of, options_.init_from));
   }
   if (!options_.resume) return Status();
   auto state = ReadCheckpoint(options_.checkpoint, state_.settings, network_,
@@ -71,7 +72,8 @@ Status Trainer::Prepare() {
   auto history = ParseHistoryCsv(state_.history, options_.checkpoint);
   if (!history.ok()) return history.status();
   history_.epochs = std::move(history->epochs);
-  fmt::print(stderr, "resumed after epoch {}\n", state_.epochs_done);
+  tools::PrintError(
+      fmt::format("resumed after epoch {}\n", state_.epochs_done));
   return Status();
 }
 
@@ -117,7 +119,8 @@ Status Trainer::RunEpoch(BatchLoader* loader, EpochRecord* record) {
   tools::Progress progress(
       fmt::format("epoch {}/{}", record->epoch, options_.epochs), batches);
   double loss = 0;
-  int64_t images = 0, correct = 0;
+  int64_t correct = 0;
+  epoch_images_ = 0;
   Batch batch;
   for (int64_t i = 0; i < batches && loader->Next(&batch); ++i) {
     loss += RunStep(batch, &correct);
@@ -127,21 +130,20 @@ Status Trainer::RunEpoch(BatchLoader* loader, EpochRecord* record) {
                                 "{}; try a smaller --lr",
                                 loss, state_.steps_done));
     }
-    images += batch.size();
+    epoch_images_ += batch.size();
     record->train_loss = loss / static_cast<double>(i + 1);
     record->train_accuracy =
-        static_cast<double>(correct) / static_cast<double>(images);
+        static_cast<double>(correct) / static_cast<double>(epoch_images_);
     const double seconds = Seconds(start);
     const double left = seconds / static_cast<double>(i + 1) *
                         static_cast<double>(steps_ - state_.steps_done);
     progress.Update(
-        i + 1,
-        fmt::format("loss {:.4f}, {:.2f} %, {:.0f} images/s, {} left",
-                    record->train_loss, record->train_accuracy * 100,
-                    static_cast<double>(images) / seconds, TimeLeft(left)));
+        i + 1, fmt::format("loss {:.4f}, {:.2f} %, {:.0f} images/s, {} left",
+                           record->train_loss, record->train_accuracy * 100,
+                           static_cast<double>(epoch_images_) / seconds,
+                           TimeLeft(left)));
   }
   record->seconds = Seconds(start);
-  epoch_images_ = images;
   return loader->status();
 }
 
@@ -194,6 +196,15 @@ double Trainer::RunStep(const Batch& batch, int64_t* correct) {
 Status Trainer::FinishEpoch(EpochRecord* record) {
   const auto scores = EvaluateNetwork(network_, test_, input_);
   if (!scores.ok()) return scores.status();
+  // The last step's weights have no loss of their own.
+  if (!std::all_of(scores->values.begin(), scores->values.end(),
+                   [](float score) { return std::isfinite(score); })) {
+    return Status(StatusCode::kInvalidArgument,
+                  fmt::format("training diverged: the network's outputs are "
+                              "not finite numbers after step {}; try a "
+                              "smaller --lr",
+                              state_.steps_done));
+  }
   record->test_accuracy = Accuracy(*scores, test_);
   record->learning_rate =
       optimizer_.learning_rate() *
@@ -210,12 +221,12 @@ Status Trainer::FinishEpoch(EpochRecord* record) {
     const Status s = tools::WriteFile(options_.plot, TrainingSvg(history_));
     if (!s.ok()) return s;
   }
-  fmt::print(stderr,
-             "epoch {}/{}  loss {:.5f}  train {:.2f} %  test {:.2f} %  "
-             "{:.0f} images/s\n",
-             record->epoch, options_.epochs, record->train_loss,
-             record->train_accuracy * 100, record->test_accuracy * 100,
-             static_cast<double>(epoch_images_) / record->seconds);
+  tools::PrintError(
+      fmt::format("epoch {}/{}  loss {:.5f}  train {:.2f} %  test {:.2f} %  "
+                  "{:.0f} images/s\n",
+                  record->epoch, options_.epochs, record->train_loss,
+                  record->train_accuracy * 100, record->test_accuracy * 100,
+                  static_cast<double>(epoch_images_) / record->seconds));
   return WriteCheckpoint(options_.checkpoint, *network_, optimizer_.torch(),
                          state_);
 }
