@@ -296,7 +296,7 @@ TEST(QuantizeScales, FindsWhatIsThere) {
     fitter.Add(std::span(target).subspan(part * size, size), sums);
   }
   for (const bool match : {false, true}) {
-    const auto scales = fitter.Fit(match);
+    const auto scales = fitter.Fit(match, Floats(2 * channels, 1.0f));
     ASSERT_TRUE(scales.ok());
     for (size_t o = 0; o < channels; ++o) {
       EXPECT_NEAR(scales->alpha[o], static_cast<float>(o + 1), 1e-4);
@@ -321,10 +321,38 @@ TEST(QuantizeScales, DeviationIsMatchedWithinReason) {
     ScaleFitter fitter(1, 1);
     const std::span<const float> parts[] = {sums};
     fitter.Add(target, parts);
-    const auto plain = fitter.Fit(false), matched = fitter.Fit(true);
+    const Floats otherwise = {1.0f};
+    const auto plain = fitter.Fit(false, otherwise),
+               matched = fitter.Fit(true, otherwise);
     ASSERT_TRUE(plain.ok() && matched.ok());
     EXPECT_NEAR(matched->alpha[0] / plain->alpha[0], factor, 0.02);
   }
+}
+
+// Fitted to few samples, or to samples that are all the same, scales would mean
+// nothing.
+TEST(QuantizeScales, FewSamplesLeaveAlpha) {
+  GraphMaker maker(13);
+  for (const size_t rows : {size_t{1}, size_t{19}, size_t{20}}) {
+    SCOPED_TRACE(rows);
+    const Floats sums = maker.Floats(rows, 4, 6);
+    Floats target(rows);
+    for (size_t i = 0; i < rows; ++i) target[i] = 3 * sums[i] - 7;
+    ScaleFitter fitter(1, 1);
+    const std::span<const float> parts[] = {sums};
+    fitter.Add(target, parts);
+    const auto scales = fitter.Fit(true, Floats{0.5f});
+    ASSERT_TRUE(scales.ok());
+    EXPECT_NEAR(scales->alpha[0], rows < 20 ? 0.5f : 3.0f, 1e-4);
+  }
+  ScaleFitter constant(1, 1);
+  const Floats sums(100, 2.0f), target(100, 5.0f);
+  const std::span<const float> parts[] = {sums};
+  constant.Add(target, parts);
+  const auto scales = constant.Fit(true, Floats{0.5f});
+  ASSERT_TRUE(scales.ok());
+  EXPECT_EQ(scales->alpha[0], 0.5f);
+  EXPECT_EQ(scales->add[0], 4.0f);
 }
 
 // ----------------------------------------------------------------- statistics

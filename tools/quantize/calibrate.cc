@@ -238,8 +238,9 @@ Result<std::vector<Scales>> Calibrator::FitEach(
   });
   if (!status.ok()) return status;
   std::vector<Scales> scales;
-  for (const ScaleFitter& fitter : fitters) {
-    auto fitted = fitter.Fit(!FeedsBatchNorm(output));
+  for (size_t d = 0; d < fitters.size(); ++d) {
+    auto fitted = fitters[d].Fit(!FeedsBatchNorm(output),
+                                 decompositions[d].weights.alpha.floats());
     if (!fitted.ok()) return fitted.status();
     scales.push_back(*std::move(fitted));
   }

@@ -1,4 +1,5 @@
 // bq-quantize: a float network into a binary one, without training.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +14,7 @@
 #include "quantize/options.h"
 #include "quantize/quantizer.h"
 #include "quantize/report.h"
+#include "quantize/scales.h"
 #include "quantize/source.h"
 
 namespace bqengine::ptq {
@@ -42,6 +44,14 @@ Result<std::optional<Images>> ReadCalibration(const Options& options,
   auto images =
       ReadImages(*model, options.calibrate, options.calibrate_images, note);
   if (!images.ok()) return tools::InputError(images.status());
+  const double fewest = ScaleFitter::kFewestSamples *
+                        static_cast<double>(options.method.bases + 1);
+  if (static_cast<double>(images->count) < fewest) {
+    note(
+        fmt::format("{} images are few: scales of dense layers are fitted to "
+                    "{:.0f} or more, and stay those of the weights",
+                    images->count, fewest));
+  }
   return std::optional(*std::move(images));
 }
 

@@ -11,6 +11,21 @@ namespace {
 // Sums that have little to do with the target would become loud noise.
 constexpr double kMostEnlarged = 2;
 
+// The part of the target's variance that the sums, scaled by alpha, have:
+// 2 alpha'm - alpha'G alpha, with G their covariances and m those with the
+// target.
+double Explained(std::span<const double> alpha, std::span<const double> gram,
+                 std::span<const double> moments) {
+  double explained = 0;
+  for (size_t a = 0; a < alpha.size(); ++a) {
+    explained += 2 * alpha[a] * moments[a];
+    for (size_t b = 0; b < alpha.size(); ++b) {
+      explained -= alpha[a] * alpha[b] * gram[a * alpha.size() + b];
+    }
+  }
+  return explained;
+}
+
 }  // namespace
 
 ScaleFitter::ScaleFitter(size_t bases, size_t channels)
@@ -43,7 +58,8 @@ void ScaleFitter::Add(std::span<const float> target,
   count_ += static_cast<double>(target.size() / channels_.size());
 }
 
-Result<Scales> ScaleFitter::Fit(bool match_deviation) const {
+Result<Scales> ScaleFitter::Fit(bool match_deviation,
+                                std::span<const float> otherwise) const {
   const size_t entries = bases_ + 1, size = channels_.size();
   Scales scales;
   scales.alpha.resize(bases_ * size);
@@ -65,12 +81,20 @@ Result<Scales> ScaleFitter::Fit(bool match_deviation) const {
       return Status(StatusCode::kInvalidArgument,
                     "activations are not finite numbers");
     }
-    double explained = 0;  // the part of the target's variance that sums have
-    for (size_t m = 0; m < bases_; ++m) explained += (*alpha)[m] * moments[m];
     const double variance = covariance(0, 0);
+    double explained = Explained(*alpha, gram, moments);
+    bool match = match_deviation;
+    if (count_ < kFewestSamples * static_cast<double>(entries) ||
+        variance <= 0 || explained <= 0) {
+      for (size_t m = 0; m < bases_; ++m) {
+        (*alpha)[m] = otherwise[m * size + o];
+      }
+      explained = Explained(*alpha, gram, moments);
+      match = false;
+    }
     scales.squared_error[o] = std::max(variance - explained, 0.0);
     const double factor =
-        match_deviation && explained > 0 && variance > 0
+        match && explained > 0 && variance > 0
             ? std::min(std::sqrt(variance / explained), kMostEnlarged)
             : 1;
     const auto mean = [&](size_t a) {

@@ -30,9 +30,17 @@ class ScaleFitter {
 
   // With `match_deviation`, alpha is enlarged so that the sums have the
   // standard deviation of the target: least squares gives less, and what
-  // follows was trained for that of the float layer. kInvalidArgument if
+  // follows was trained for that of the float layer.
+  //
+  // Few samples (a dense layer has one per image) would be fitted exactly and
+  // mean nothing, and samples without variance would make alpha 0: then alpha
+  // is `otherwise`, [M, O], and only `add` is chosen. kInvalidArgument if
   // something was not finite.
-  Result<Scales> Fit(bool match_deviation) const;
+  Result<Scales> Fit(bool match_deviation,
+                     std::span<const float> otherwise) const;
+
+  // Of each channel, for each number that is fitted.
+  static constexpr double kFewestSamples = 10;
 
  private:
   // Of one channel, over all that was added: first entry the target, then the

@@ -1,4 +1,4 @@
-// The state of a training run in one file (LibTorch's pickle of a dictionary).
+// The state of a training run in one file.
 #ifndef BQENGINE_TOOLS_TRAIN_COMMAND_CHECKPOINT_H_
 #define BQENGINE_TOOLS_TRAIN_COMMAND_CHECKPOINT_H_
 
