@@ -31,9 +31,11 @@ class QuantizeCli : public tools::FolderTest {
     err_ = Read(Path("stderr"));
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
-  Json RunJson(const std::string& arguments) {
+  // `few`: it says that images are few, and else nothing.
+  Json RunJson(const std::string& arguments, bool few = false) {
     EXPECT_EQ(Run(arguments + " --json"), 0) << err_;
-    EXPECT_EQ(err_, "");
+    EXPECT_EQ(err_.find("images are few") != std::string::npos, few) << err_;
+    EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), few ? 1 : 0) << err_;
     return Json::parse(out_, nullptr, false);
   }
   // One line on standard error, nothing on standard output, no model.
@@ -201,7 +203,8 @@ TEST_F(QuantizeCli, Calibrates) {
     SCOPED_TRACE(c.source);
     const Json report =
         RunJson(input + " --method abcnet --weight-bases 2 --calibrate " +
-                c.source + To("out.json"));
+                    c.source + To("out.json"),
+                /*few=*/c.images < 30);
     EXPECT_EQ(report["calibration"]["images"], c.images);
     EXPECT_EQ(report["calibration"]["batch_norms"], 1);
     EXPECT_GT(report["output_error"]["relative"], 0);
@@ -409,7 +412,7 @@ TEST_F(QuantizeCli, TakesOnnx) {
                           " --method abcnet --weight-bases 2 --scale 1/255 "
                           "--mean 0.5 --std 0.25 --labels a,b,c,d" +
                           To("small.json");
-  const Json report = RunJson(all + " --calibrate " + WriteMnist(20));
+  const Json report = RunJson(all + " --calibrate " + WriteMnist(30));
   EXPECT_EQ(report["source"]["bytes"], fs::file_size(input));
   EXPECT_EQ(report["layers"][1]["op"], "BinaryWeightConv");
   EXPECT_EQ(report["layers"][2]["float_reason"], "last layer");
