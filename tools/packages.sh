@@ -8,8 +8,8 @@ test_packages=(libgtest-dev libbenchmark-dev binutils python3
   python3-jsonschema)
 # What bench/peers.sh compares with; no test needs it.
 bench_packages=(libdnnl-dev libxnnpack-dev libpthreadpool-dev python3-venv)
-# What bq-train is built of: 887 MB with all that comes along, and OpenBLAS, 2.5
-# times faster than the BLAS that would. Without them bq-train is left out.
+# What bq-train is built of: LibTorch, 600 MB with all that comes along, and
+# OpenBLAS in place of the plain BLAS that would. Without it bq-train is left out.
 torch_packages=(libtorch-dev libopenblas0-pthread)
 # What bench/train/run.sh trains with, and on.
 train_packages=("${torch_packages[@]}" dataset-fashion-mnist python3)
