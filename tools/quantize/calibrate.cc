@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "common/graph_order.h"
 #include "common/progress.h"
 #include "quantize/edit.h"
 #include "quantize/probe.h"
@@ -109,7 +110,7 @@ std::vector<bool> Calibrator::BatchNorms() const {
     chosen[layer.node] = layer.float_reason.empty();
   }
   std::vector<bool> batch_norms =
-      NeedsAny(float_graph_, ExecutionOrder(float_graph_), chosen);
+      NeedsAny(float_graph_, tools::ExecutionOrder(float_graph_), chosen);
   for (size_t i = 0; i < batch_norms.size(); ++i) {
     if (float_graph_.nodes[i].op != "BatchNormalization") {
       batch_norms[i] = false;
@@ -143,7 +144,7 @@ Result<Calibration> Calibrator::Run() {
   for (const Layer& layer : layers_) {
     if (layer.float_reason.empty()) result_.layers[layer.node] = {};
   }
-  for (const size_t node : ExecutionOrder(float_graph_)) {
+  for (const size_t node : tools::ExecutionOrder(float_graph_)) {
     Status status;
     if (result_.layers.contains(node)) {
       status = CalibrateLayer(node);

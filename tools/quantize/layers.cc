@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "common/graph_order.h"
 #include "common/terminal.h"
 
 namespace bqengine::ptq {
@@ -24,16 +25,6 @@ bool IsProduct(const Node& node) {
   return IsFloatProduct(node) || kBinary.contains(node.op);
 }
 
-std::map<std::string, size_t> Producers(const Graph& graph) {
-  std::map<std::string, size_t> producers;
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    for (const std::string& tensor : graph.nodes[i].outputs) {
-      producers[tensor] = i;
-    }
-  }
-  return producers;
-}
-
 // Nodes that need no other product, and those that no other product needs.
 struct Ends {
   std::vector<bool> first, last;
@@ -41,8 +32,8 @@ struct Ends {
 
 Ends FindEnds(const Graph& graph) {
   const size_t count = graph.nodes.size();
-  const std::vector<size_t> order = ExecutionOrder(graph);
-  const std::map<std::string, size_t> producers = Producers(graph);
+  const std::vector<size_t> order = tools::ExecutionOrder(graph);
+  const std::map<std::string, size_t> producers = tools::Producers(graph);
   std::vector<bool> products(count);
   for (size_t i = 0; i < count; ++i) products[i] = IsProduct(graph.nodes[i]);
   Ends ends = {NeedsAny(graph, order, products), std::vector<bool>(count)};
@@ -109,32 +100,9 @@ Status CheckNames(const Graph& graph, const std::vector<std::string>& names,
 
 }  // namespace
 
-std::vector<size_t> ExecutionOrder(const Graph& graph) {
-  const std::map<std::string, size_t> producers = Producers(graph);
-  std::vector<size_t> order, open(graph.nodes.size());
-  std::vector<std::vector<size_t>> consumers(graph.nodes.size());
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    for (const std::string& input : graph.nodes[i].inputs) {
-      const auto producer = producers.find(input);
-      if (producer == producers.end()) continue;
-      consumers[producer->second].push_back(i);
-      ++open[i];
-    }
-  }
-  for (size_t i = 0; i < open.size(); ++i) {
-    if (open[i] == 0) order.push_back(i);
-  }
-  for (size_t done = 0; done < order.size(); ++done) {
-    for (const size_t consumer : consumers[order[done]]) {
-      if (--open[consumer] == 0) order.push_back(consumer);
-    }
-  }
-  return order;
-}
-
 std::vector<bool> NeedsAny(const Graph& graph, const std::vector<size_t>& order,
                            const std::vector<bool>& marked) {
-  const std::map<std::string, size_t> producers = Producers(graph);
+  const std::map<std::string, size_t> producers = tools::Producers(graph);
   std::vector<bool> needs(graph.nodes.size());
   for (const size_t i : order) {
     for (const std::string& input : graph.nodes[i].inputs) {
@@ -156,7 +124,7 @@ Result<std::vector<Layer>> ChooseLayers(const Graph& graph,
   const Ends ends = FindEnds(graph);
   std::vector<Layer> layers;
   std::vector<std::string> reasons;
-  for (const size_t i : ExecutionOrder(graph)) {
+  for (const size_t i : tools::ExecutionOrder(graph)) {
     if (!IsFloatProduct(graph.nodes[i])) continue;
     layers.push_back({i, FloatReason(graph, i, ends, selection, bases)});
     reasons.push_back(graph.nodes[i].name + ": " + layers.back().float_reason);

@@ -25,9 +25,6 @@ struct Layer {
   std::string float_reason;  // why it stays float; empty if it does not
 };
 
-// Places of the nodes of a checked graph, each after those that it needs.
-std::vector<size_t> ExecutionOrder(const Graph& graph);
-
 // Indexed as graph.nodes: whether the node needs, directly or not, one of the
 // nodes for which `marked` is true.
 std::vector<bool> NeedsAny(const Graph& graph, const std::vector<size_t>& order,

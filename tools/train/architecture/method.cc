@@ -5,6 +5,8 @@
 #include <variant>
 #include <vector>
 
+#include "common/graph_order.h"
+
 namespace bqengine::train {
 namespace {
 
@@ -126,22 +128,10 @@ Result<Quantization> QuantizationOf(const Graph& graph, const Node& node,
   return q;
 }
 
-// Nodes sorted so that each comes after those that make its inputs; the graph
-// has been checked, so that there is such an order.
 std::vector<Node> InOrder(const Graph& graph) {
-  std::set<std::string> made;
-  for (const GraphInput& input : graph.inputs) made.insert(input.name);
-  std::vector<Node> waiting = graph.nodes, order;
-  while (!waiting.empty()) {
-    std::vector<Node> later;
-    for (Node& node : waiting) {
-      const bool ready = std::all_of(
-          node.inputs.begin(), node.inputs.end(),
-          [&made](const std::string& name) { return made.contains(name); });
-      if (ready) made.insert(node.outputs.begin(), node.outputs.end());
-      (ready ? order : later).push_back(std::move(node));
-    }
-    waiting = std::move(later);
+  std::vector<Node> order;
+  for (const size_t i : tools::ExecutionOrder(graph)) {
+    order.push_back(graph.nodes[i]);
   }
   return order;
 }
@@ -149,10 +139,9 @@ std::vector<Node> InOrder(const Graph& graph) {
 // Who makes and who takes each tensor of a graph.
 class Wiring {
  public:
-  explicit Wiring(const Graph& graph) {
-    for (size_t i = 0; i < graph.nodes.size(); ++i) {
-      for (const std::string& name : graph.nodes[i].outputs) maker_[name] = i;
-      for (const std::string& name : graph.nodes[i].inputs) ++uses_[name];
+  explicit Wiring(const Graph& graph) : maker_(tools::Producers(graph)) {
+    for (const Node& node : graph.nodes) {
+      for (const std::string& name : node.inputs) ++uses_[name];
     }
     for (const GraphOutput& output : graph.outputs) ++uses_[output.name];
   }

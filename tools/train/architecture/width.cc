@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "common/graph_order.h"
+
 namespace bqengine::train {
 namespace {
 
@@ -27,33 +29,6 @@ bool IsProduct(const Node& node) {
 bool IsDepthwise(const Graph& graph, const Node& node) {
   return IsProduct(node) && Group(node) > 1 &&
          graph.constants.at(node.constants.at("weight")).shape().back() == 1;
-}
-
-// Positions of nodes such that each stands behind those it needs. The graph has
-// no cycle.
-std::vector<size_t> TopologicalOrder(const Graph& graph) {
-  std::map<std::string, size_t> producer;
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    for (const std::string& name : graph.nodes[i].outputs) producer[name] = i;
-  }
-  std::vector<std::vector<size_t>> users(graph.nodes.size());
-  std::vector<size_t> missing(graph.nodes.size(), 0);
-  std::vector<size_t> order;
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    for (const std::string& name : graph.nodes[i].inputs) {
-      const auto found = producer.find(name);
-      if (found == producer.end()) continue;  // an input of the graph
-      users[found->second].push_back(i);
-      ++missing[i];
-    }
-    if (missing[i] == 0) order.push_back(i);
-  }
-  for (size_t next = 0; next < order.size(); ++next) {
-    for (size_t user : users[order[next]]) {
-      if (--missing[user] == 0) order.push_back(user);
-    }
-  }
-  return order;
 }
 
 // Tensors that become an output of the graph channel by channel: with no
@@ -107,7 +82,7 @@ class Scaler {
     for (const GraphInput& input : graph_.inputs) {
       tensors_[input.name] = input.info;
     }
-    const std::vector<size_t> order = TopologicalOrder(old_);
+    const std::vector<size_t> order = tools::ExecutionOrder(old_);
     const std::set<std::string> fixed = TensorsOfOutputs(old_, order);
     for (size_t i : order) {
       const Node& node = old_.nodes[i];
