@@ -21,6 +21,8 @@ import termios
 import unittest
 import zlib
 
+from cli_test_util import png
+
 ARGUMENTS = None
 
 
@@ -42,18 +44,6 @@ def read_npy(path):
     body = data[10 + length:]
     return list(header["shape"]), list(struct.unpack(f"<{len(body) // 4}f",
                                                      body))
-
-
-def png(width, height, color):
-    """The bytes of a PNG of one RGB color."""
-    def chunk(kind, data):
-        return (struct.pack(">I", len(data)) + kind + data +
-                struct.pack(">I", zlib.crc32(kind + data)))
-    rows = (b"\0" + bytes(color) * width) * height
-    return (b"\x89PNG\r\n\x1a\n" +
-            chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0,
-                                       0)) +
-            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 def ramp(count):
