@@ -132,6 +132,7 @@ TEST(Text, Formats) {
   EXPECT_EQ(FormatCount(2.31e12), "2.31 T");
   EXPECT_EQ(FormatRate(19012, "images"), "19.0 k images/s");
   EXPECT_EQ(Printable("a\nb\x1b[1m\x7f\xc3\xa9"), "a?b?[1m?\xc3\xa9");
+  EXPECT_EQ(Printable("\xff \xc3"), "? ?");
 }
 
 TEST(Text, Wraps) {

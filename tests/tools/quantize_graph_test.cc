@@ -2,6 +2,8 @@
 #include <cmath>
 #include <optional>
 
+#include "quantize/decompose.h"
+#include "quantize/scales.h"
 #include "quantize_test_util.h"
 
 namespace bqengine::ptq {
@@ -212,21 +214,76 @@ std::vector<std::pair<double, double>> ChannelMoments(Graph graph,
 // Behind a batch norm, and without one, mean and deviation of each channel are
 // those of the float network.
 TEST(QuantizeCalibrated, MomentsAreThoseOfTheFloatNetwork) {
-  const Graph graph = SmallNetwork(12);
+  Graph graph = SmallNetwork(12);
   const Images images = RandomImages(13, 200);
-  const Quantization q = Quantized(graph, {.method = {true, 2, 20}}, &images);
-  for (const auto& [tensor, channels] :
-       {std::pair("norm", size_t{70}), std::pair("fc1", size_t{40})}) {
-    SCOPED_TRACE(tensor);
-    const auto expected = ChannelMoments(graph, tensor, images, channels);
-    const auto actual = ChannelMoments(q.graph, tensor, images, channels);
-    for (size_t c = 0; c < channels; ++c) {
-      EXPECT_NEAR(actual[c].first, expected[c].first,
-                  1e-3 * expected[c].second);
-      EXPECT_NEAR(actual[c].second, expected[c].second,
-                  1e-3 * expected[c].second);
+  for (const float epsilon : {1e-5f, 0.25f}) {
+    for (Node& node : graph.nodes) {
+      if (node.name == "norm") node.attributes["epsilon"] = epsilon;
+    }
+    const Quantization q = Quantized(graph, {.method = {true, 2, 20}}, &images);
+    for (const auto& [tensor, channels] :
+         {std::pair("norm", size_t{70}), std::pair("fc1", size_t{40})}) {
+      SCOPED_TRACE(tensor);
+      const auto expected = ChannelMoments(graph, tensor, images, channels);
+      const auto actual = ChannelMoments(q.graph, tensor, images, channels);
+      for (size_t c = 0; c < channels; ++c) {
+        EXPECT_NEAR(actual[c].first, expected[c].first,
+                    1e-3 * expected[c].second);
+        EXPECT_NEAR(actual[c].second, expected[c].second,
+                    1e-3 * expected[c].second);
+      }
     }
   }
+}
+
+// Each channel has the bits that, scaled to fit its output, leave the least
+// error: tried here one start after the other.
+TEST(QuantizeCalibrated, EachChannelTakesItsBestStart) {
+  constexpr int64_t kInputs = 24, kChannels = 40, kImages = 200;
+  GraphMaker maker(30);
+  Graph graph =
+      OneProduct(&maker, "Gemm", {kBatch, kInputs}, {kChannels, kInputs}, {});
+  const Constant weight = ConstantOf(graph, graph.nodes[0], "weight");
+  const Images images = RandomImages(31, kImages, kInputs);
+  const Method method = {.abcnet = true, .bases = 2};
+  QuantizeOptions options = {.method = method};
+  options.selection.first_and_last = true;
+  const Quantization q = Quantized(graph, options, &images);
+
+  const Floats target = RunGraph(graph, FloatsOf(images), kImages);
+  graph.nodes[0].constants.erase("bias");
+  const auto all =
+      Decompositions(weight, method, {1.0f, 0.5f, 0.75f, 1.25f, 1.5f, 2.0f});
+  ASSERT_TRUE(all.ok());
+  std::vector<std::string> best(kChannels);
+  std::vector<double> least(kChannels, INFINITY);
+  for (const Decomposition& start : *all) {
+    std::vector<Floats> sums;
+    for (size_t m = 0; m < 2; ++m) {
+      Floats alpha(2 * kChannels, 0.0f);
+      std::fill_n(alpha.begin() + m * kChannels, kChannels, 1.0f);
+      const auto base = quantize::Reconstruct(
+          {start.weights.weight, Constant::Floats({2, kChannels}, alpha)});
+      ASSERT_TRUE(base.ok());
+      graph.constants = {{graph.nodes[0].constants.at("weight"),
+                          Constant::Floats(weight.shape(), *base)}};
+      sums.push_back(RunGraph(graph, FloatsOf(images), kImages));
+    }
+    ScaleFitter fitter(2, kChannels);
+    fitter.Add(target, std::vector<std::span<const float>>{sums[0], sums[1]});
+    const auto scales = fitter.Fit(true, start.weights.alpha.floats());
+    ASSERT_TRUE(scales.ok());
+    for (size_t o = 0; o < kChannels; ++o) {
+      if (scales->squared_error[o] >= least[o]) continue;
+      least[o] = scales->squared_error[o];
+      best[o] = start.start;
+    }
+  }
+  std::map<std::string, int64_t> starts;
+  for (const std::string& start : best) ++starts[start];
+  EXPECT_GT(starts.size(), 2u);
+  EXPECT_TRUE(std::equal(starts.begin(), starts.end(),
+                         q.layers[0].starts.begin(), q.layers[0].starts.end()));
 }
 
 // x as the sum of scaled bits that the layer's Binarize nodes make, by hand.
@@ -312,6 +369,30 @@ TEST(QuantizeCalibrated, BitsAreShared) {
   const Quantization q = Quantized(graph, options, &images);
   EXPECT_EQ(NodeNamed(q.graph, "a").inputs, NodeNamed(q.graph, "b").inputs);
   EXPECT_EQ(q.graph.nodes.size(), 5u);
+}
+
+// Padding is 0 in one encoding only: a padded layer cannot take the bits of one
+// that is not.
+TEST(QuantizeCalibrated, PaddedLayersHaveBitsOfTheirOwn) {
+  GraphMaker maker(27);
+  Graph graph = maker.Start({kBatch, 6, 6, 8});
+  const auto conv = [&](const char* name, int64_t kernel, int64_t pad) {
+    maker.Add(graph, "Conv", name, {"x"},
+              {{"kernel_shape", Ints{kernel, kernel}},
+               {"pads", Ints{pad, pad, pad, pad}}},
+              {{"weight", maker.RandomFloats({5, kernel, kernel, 8}, -1, 1)}});
+  };
+  conv("plain", 1, 0);
+  conv("padded", 3, 1);
+  maker.Add(graph, "Add", "sum", {"plain", "padded"});
+  QuantizeOptions options = {.method = kRefined3, .activation_bases = 2};
+  options.selection.first_and_last = true;
+  const Images images = ImagesOf(maker.Floats(40 * 6 * 6 * 8, 0, 1), 40);
+  const Quantization q = Quantized(graph, options, &images);
+  EXPECT_EQ(q.layers[0].activations->encoding, DataType::kBipolar);
+  EXPECT_EQ(q.layers[1].activations->encoding, DataType::kUnipolar);
+  EXPECT_NE(NodeNamed(q.graph, "plain").inputs,
+            NodeNamed(q.graph, "padded").inputs);
 }
 
 TEST(QuantizeCalibrated, SameInputSameResult) {

@@ -399,22 +399,42 @@ class Resume(TrainTest):
                    optimizer="sgd")
 
     def test_needs_the_same_options(self):
-        self.train(epochs=1)
-        options = {"arch": self.architecture("mlp-3x1024"), "width": 0.5,
-                   "method": "xnor", "alpha": "trained", "shifts": "fixed",
-                   "threshold": 0.5, "dataset": "mnist:" + self.shared,
-                   "limit": 50, "augment": "shift:1", "epochs": 3, "steps": 5,
-                   "batch": 40, "seed": 7, "optimizer": "sgd", "lr": 0.5,
-                   "momentum": 0.5, "weight_decay": 0.1, "schedule": "step",
-                   "loss": "square-hinge"}
-        os.symlink(os.path.join(self.digits), self.path("digits"))
-        options["dataset"] = "mnist:" + self.path("digits")
-        for key, value in options.items():
-            with self.subTest(option=key):
-                arguments = self.arguments(
-                    **{"epochs": 1, "resume": True, key: value})
-                self.expect_error(2, "out.ckpt: is of a run with --" +
-                                  key.replace("_", "-") + " ", arguments)
+        digits = self.path("digits")
+        os.symlink(self.digits, digits)
+        abcnet = {"method": "abcnet", "epochs": 1}
+        unipolar = {"method": "unipolar", "epochs": 1, "optimizer": "sgd",
+                    "output": self.path("unipolar.json")}
+        for run, others in (
+                (abcnet,
+                 {"arch": self.architecture("mlp-3x1024"), "width": 0.5,
+                  "method": "bnn", "weight_bases": 2, "activation_bases": 2,
+                  "alpha": "trained", "shifts": "fixed",
+                  "dataset": "mnist:" + digits, "limit": 50,
+                  "augment": "shift:1", "epochs": 3, "steps": 5, "batch": 40,
+                  "seed": 7, "optimizer": "sgd", "lr": 0.5,
+                  "weight_decay": 0.1, "schedule": "step",
+                  "loss": "square-hinge"}),
+                (unipolar, {"threshold": 0.5, "momentum": 0.5})):
+            self.train(**run)
+            for key, value in others.items():
+                with self.subTest(option=key):
+                    self.expect_error(2, ".ckpt: is of a run with --" +
+                                      key.replace("_", "-") + " ",
+                                      self.arguments(**{**run, "resume": True,
+                                                        key: value}))
+
+    def test_needs_the_same_data(self):
+        shutil.copytree(self.digits, self.path("digits"))
+        run = {"epochs": 1, "dataset": "mnist:" + self.path("digits")}
+        self.train(**run)
+        labels = self.path("digits", "train-labels-idx1-ubyte")
+        with open(labels, "r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)[0]
+            file.seek(-1, os.SEEK_END)
+            file.write(bytes([(last + 1) % 10]))
+        self.expect_error(2, "is of a run with --dataset (its content)",
+                          self.arguments(**run, resume=True))
 
     def test_without_checkpoint(self):
         self.expect_usage_error(self.path("out.ckpt"), resume=True)
@@ -491,7 +511,7 @@ class Data(TrainTest):
                                png(8, 8, shade))
 
     def test_folder_of_pictures(self):
-        self.write_colors({"blue": (0, 0, 255), "green": (0, 255, 0),
+        self.write_colors({"blue": (0, 0, 255), "green\n": (0, 255, 0),
                            "red": (255, 0, 0)})
         tiny = self.write("tiny.json", tiny_architecture(8, 3, 3).encode())
         dataset = "folder:" + self.path("colors")
@@ -500,7 +520,8 @@ class Data(TrainTest):
         self.assertEqual(facts["test_images"], 15)
         self.assertEqual(facts["test_accuracy"], 1)
         model = json.loads(self.read("out.json"))
-        self.assertEqual(model["labels"], ["blue", "green", "red"])
+        # Line ends are no text of a model.
+        self.assertEqual(model["labels"], ["blue", "green?", "red"])
         self.check_agreement(facts, dataset + "/test")
 
     def test_folders_with_other_classes(self):
@@ -679,6 +700,10 @@ class BadUsage(TrainTest):
                 ({"method": "abcnet", "weight_bases": 65}, "1 to 64, not 65"),
                 ({"method": "abcnet", "activation_bases": 0}, "1 to 64, not 0"),
                 ({"threshold": "inf"}, "threshold"),
+                ({"threshold": 0.5}, "--threshold changes nothing"),
+                ({"alpha": "trained"}, "--alpha trained changes nothing"),
+                ({"shifts": "fixed"}, "--shifts fixed changes nothing"),
+                ({"momentum": 0.5}, "--momentum is for sgd"),
                 ({"augment": "spin:2"}, "spin:2"),
                 ({"augment": "shift:28"}, "28 pixels"),
                 ({"resume": True, "init_from": "x.ckpt"}, "--init-from"),
@@ -706,6 +731,11 @@ class BadUsage(TrainTest):
         self.assertEqual(self.read("out.ckpt"), b"weights")
         self.expect_usage_error("would overwrite the model",
                                 json=os.path.relpath(self.path("out.json")))
+        shutil.copytree(self.digits, self.path("digits"))
+        self.expect_usage_error(
+            "would overwrite a file of the data set",
+            dataset="mnist:" + self.path("digits"),
+            log=self.path("digits", "train-labels-idx1-ubyte"))
 
     def test_architectures(self):
         def changed(change):

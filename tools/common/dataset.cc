@@ -46,8 +46,10 @@ Result<Dataset> ReadMnist(const std::string& folder, Split split) {
                      "has " + std::to_string(labels->size()) + " labels for " +
                          std::to_string(images->count) + " images");
   }
-  return Dataset{
-      *std::move(images), {labels->begin(), labels->end()}, /*class_names=*/{}};
+  return Dataset{*std::move(images),
+                 {labels->begin(), labels->end()},
+                 /*class_names=*/{},
+                 {*images_path, *labels_path}};
 }
 
 // test_batch.bin, or the only .bin file that there is.
@@ -83,7 +85,8 @@ Result<Dataset> ReadCifar10Test(const std::string& path) {
   if (!data.ok()) return data.status();
   return Dataset{std::move(data->images),
                  {data->labels.begin(), data->labels.end()},
-                 /*class_names=*/{}};
+                 /*class_names=*/{},
+                 {*file}};
 }
 
 // All batches have as many records: one that was cut off between two records is
@@ -91,13 +94,12 @@ Result<Dataset> ReadCifar10Test(const std::string& path) {
 Result<Dataset> ReadCifar10Train(const std::string& folder) {
   const Status found = CheckFolder(folder);
   if (!found.ok()) return found;
-  std::vector<std::string> paths;
   std::vector<int64_t> counts;
   Dataset all;
   for (int i = 1; i <= 5; ++i) {
-    paths.push_back(fs::path(folder) /
-                    ("data_batch_" + std::to_string(i) + ".bin"));
-    const Result<Cifar10> batch = ReadCifar10(paths.back());
+    all.files.push_back(fs::path(folder) /
+                        ("data_batch_" + std::to_string(i) + ".bin"));
+    const Result<Cifar10> batch = ReadCifar10(all.files.back());
     if (!batch.ok()) return batch.status();
     counts.push_back(batch->images.count);
     PixelBatch& images = all.images;
@@ -113,7 +115,7 @@ Result<Dataset> ReadCifar10Train(const std::string& folder) {
   const auto most = std::max_element(counts.begin(), counts.end());
   if (*least < *most) {
     return FileError(StatusCode::kInvalidArgument,
-                     paths[static_cast<size_t>(least - counts.begin())],
+                     all.files[static_cast<size_t>(least - counts.begin())],
                      "is truncated: has " + std::to_string(*least) +
                          " records, other batches " + std::to_string(*most));
   }

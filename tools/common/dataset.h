@@ -17,6 +17,7 @@ struct Dataset {
   PixelBatch images;
   std::vector<uint16_t> labels;          // one per image
   std::vector<std::string> class_names;  // by label; empty: the kind has none
+  std::vector<std::string> files;        // that it was read from
 };
 
 // `spec` is one of

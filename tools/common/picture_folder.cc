@@ -196,8 +196,11 @@ Result<Dataset> ReadPictureFolder(const std::string& folder, Split split,
   }
   Result<PixelBatch> images = ReadAll(split_folder->string(), *files, channels);
   if (!images.ok()) return images.status();
-  Dataset data{*std::move(images), {}, *std::move(names)};
-  for (const PictureFile& file : *files) data.labels.push_back(file.label);
+  Dataset data{*std::move(images), {}, *std::move(names), {}};
+  for (PictureFile& file : *files) {
+    data.labels.push_back(file.label);
+    data.files.push_back(std::move(file.path));
+  }
   return data;
 }
 

@@ -15,6 +15,27 @@ namespace {
 // What stopped standard output: an errno, or 0.
 int print_error = 0;
 
+bool IsContinuation(char c) { return (static_cast<uint8_t>(c) & 0xc0) == 0x80; }
+
+// The bytes of the character at the start of `text`; 0 if they are none, or one
+// that neither terminals nor XML should get.
+size_t CharacterSize(std::string_view text) {
+  const auto first = static_cast<uint8_t>(text[0]);
+  if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
+  const size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < size) return 0;
+  uint32_t code = first & (0xffu >> (size + 1));
+  for (size_t i = 1; i < size; ++i) {
+    if (!IsContinuation(text[i])) return 0;
+    code = code << 6 | (static_cast<uint8_t>(text[i]) & 0x3f);
+  }
+  constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
+  const bool surrogate = code >= 0xd800 && code < 0xe000;
+  const bool noncharacter = code == 0xfffe || code == 0xffff;
+  const bool wrong = code < kLeast[size] || code > 0x10ffff;
+  return surrogate || noncharacter || wrong ? 0 : size;
+}
+
 std::string WrapLine(std::string_view line, size_t width, size_t indent) {
   const size_t start = std::min(line.find_first_not_of(' '), line.size());
   std::string wrapped(line.substr(0, start));
@@ -129,14 +150,16 @@ std::string FormatRate(double per_second, std::string_view unit) {
 }
 
 std::string Printable(std::string_view text) {
-  std::string printable(text);
-  std::replace_if(
-      printable.begin(), printable.end(),
-      [](char c) {
-        const unsigned char byte = static_cast<unsigned char>(c);
-        return byte < 0x20 || byte == 0x7f;
-      },
-      '?');
+  std::string printable;
+  while (!text.empty()) {
+    const size_t size = CharacterSize(text);
+    if (size == 0) {
+      printable += '?';
+    } else {
+      printable += text.substr(0, size);
+    }
+    text.remove_prefix(size == 0 ? 1 : size);
+  }
   return printable;
 }
 

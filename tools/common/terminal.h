@@ -48,7 +48,8 @@ std::string FormatCount(double count);
 // "1.23 M images/s".
 std::string FormatRate(double per_second, std::string_view unit);
 
-// Text from files made safe to print: control characters become '?'.
+// Text from files made safe to print and to write: UTF-8 without control
+// characters; each byte of what is neither becomes '?'.
 std::string Printable(std::string_view text);
 
 }  // namespace bqengine::tools

@@ -2,6 +2,9 @@
 #include <dlfcn.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <string_view>
 
 #include "bqengine/model.h"
 #include "common/command_line.h"
@@ -38,7 +41,43 @@ Result<Plan> ReadPlan(const Options& options) {
   }
   auto plan = ApplyMethod(*std::move(graph), options.quantization);
   if (!plan.ok()) return name_file(plan.status());
+  if (const Status s = CheckUse(options, *plan); !s.ok()) return s;
   return plan;
+}
+
+// An option that no layer heeds would only seem to do something.
+Status CheckUse(const Options& options, const Plan& plan) {
+  using bqtrain::ActivationMethod;
+  using bqtrain::WeightMethod;
+  const auto any = [&plan](const auto& heeds) {
+    return std::any_of(
+        plan.layers.begin(), plan.layers.end(),
+        [&heeds](const auto& layer) { return heeds(layer.second); });
+  };
+  const auto unused = [](const std::string& option, const std::string& what) {
+    return Status(StatusCode::kInvalidArgument,
+                  option + " changes nothing: no layer has " + what);
+  };
+  const bqtrain::Quantization& q = options.quantization;
+  if (q.trained_alpha && !any([](const auto& layer) {
+        return layer.weights == WeightMethod::kBwn ||
+               layer.weights == WeightMethod::kAbcNet;
+      })) {
+    return unused("--alpha trained", "weights of bwn, xnor or abcnet");
+  }
+  if (!q.trained_shifts && !any([](const auto& layer) {
+        return layer.weights == WeightMethod::kAbcNet ||
+               layer.activations == ActivationMethod::kAbcNet;
+      })) {
+    return unused("--shifts fixed", "weights or activations of abcnet");
+  }
+  if (q.threshold != 0 && !any([](const auto& layer) {
+        return layer.weights == WeightMethod::kUnipolar ||
+               layer.activations == ActivationMethod::kUnipolar;
+      })) {
+    return unused("--threshold", "weights or activations of unipolar");
+  }
+  return Status();
 }
 
 struct Data {
@@ -83,6 +122,21 @@ Status CheckClasses(const Data& data, const Graph& graph,
   return Status();
 }
 
+uint64_t Hash(const Data& data) {
+  uint64_t hash = 0;
+  const auto add = [&hash](const auto& values) {
+    const std::string_view bytes = {
+        reinterpret_cast<const char*>(values.data()),
+        values.size() * sizeof(values[0])};
+    hash = 31 * hash + std::hash<std::string_view>()(bytes);
+  };
+  for (const tools::Dataset* set : {&data.train, &data.test}) {
+    add(set->images.pixels);
+    add(set->labels);
+  }
+  return hash;
+}
+
 // OpenBLAS, which does LibTorch's matrix products on Debian, has threads of its
 // own that LibTorch does not count. Left alone, they are one per core, and wait
 // for work by spinning.
@@ -99,7 +153,12 @@ Result<Report> Export(const Options& options, const Data& data,
                       bqtrain::NetworkImpl* network, Report report) {
   Graph graph = network->Export();
   graph.producer = "bq-train " BQENGINE_VERSION;
-  if (graph.labels.empty()) graph.labels = data.test.class_names;
+  if (graph.labels.empty()) {
+    // Names of folders need not be text.
+    for (const std::string& name : data.test.class_names) {
+      graph.labels.push_back(tools::Printable(name));
+    }
+  }
   const auto optimized = OptimizeGraph(graph);
   if (!optimized.ok()) return optimized.status();
   if (const Status s = WriteGraph(*optimized, options.output); !s.ok())
@@ -136,6 +195,10 @@ Status Train(Options* options) {
   if (const Status s = CheckClasses(*data, plan->graph, *options); !s.ok()) {
     return s;
   }
+  for (const tools::Dataset* set : {&data->train, &data->test}) {
+    if (const Status s = CheckOutputs(*options, set->files); !s.ok()) return s;
+  }
+  options->dataset_hash = Hash(*data);
 
   Trainer trainer(*options, input, data->train, data->test, network->get());
   if (const Status s = trainer.Prepare(); !s.ok()) return s;

@@ -198,6 +198,9 @@ Status Complete(Options* o) {
   if (o->resume && !o->init_from.empty()) {
     return BadUsage("--resume and --init-from exclude each other");
   }
+  if (o->optimizer == "adam" && o->momentum != Options().momentum) {
+    return BadUsage("--momentum is for sgd only");
+  }
   if (o->learning_rate == 0) {
     o->learning_rate = o->optimizer == "adam" ? 0.001 : 0.05;
   }
@@ -217,6 +220,21 @@ Status Complete(Options* o) {
   q.trained_shifts = o->shifts == "trained";
   q.threshold = o->threshold;
   return Check(q);
+}
+
+Status CheckOutputs(const Options& o,
+                    const std::vector<std::string>& data_files) {
+  tools::OutputPaths paths;
+  for (const std::string& file : data_files) {
+    paths.AddInput(file, "a file of the data set");
+  }
+  for (const std::string& name : {o.output, tools::WeightsPath(o.output),
+                                  o.checkpoint, o.log, o.plot, o.json}) {
+    // What does not exist is no data file; that saves looking at each of them.
+    if (std::error_code error; !std::filesystem::exists(name, error)) continue;
+    if (const Status s = paths.AddOutput(name, "an output"); !s.ok()) return s;
+  }
+  return Status();
 }
 
 std::string Settings(const Options& o) {
@@ -242,7 +260,9 @@ std::string Settings(const Options& o) {
       {"--momentum", o.momentum},
       {"--weight-decay", o.weight_decay},
       {"--schedule", o.schedule},
-      {"--loss", o.loss}};
+      {"--loss", o.loss},
+      // Behind --limit, of which it would be the consequence.
+      {"--dataset (its content)", o.dataset_hash}};
   // Names of files need not be UTF-8.
   return settings.dump(-1, ' ', false,
                        nlohmann::ordered_json::error_handler_t::replace);

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "bqengine/status.h"
 #include "bqtrain/quantization.h"
@@ -41,6 +42,7 @@ struct Options {
 
   // Filled in by Complete.
   uint64_t architecture_hash = 0;  // of the file's content
+  uint64_t dataset_hash = 0;       // of pixels and labels; by who reads them
   bqtrain::Quantization quantization;
   Augmentation augmentation;
 };
@@ -50,6 +52,10 @@ void DeclareOptions(CLI::App* app, Options* options);
 // What CLI11 cannot do: names of files that follow from others, the method with
 // its parts, and that no two outputs are one file.
 Status Complete(Options* options);
+
+// No output is written over a file that data was read from.
+Status CheckOutputs(const Options& options,
+                    const std::vector<std::string>& data_files);
 
 // All that decides the weights, as one line of JSON: a checkpoint keeps it, and
 // training resumes only with the same.

@@ -11,6 +11,7 @@
 #include "common/file.h"
 #include "common/terminal.h"
 #include "train/command/evaluate.h"
+#include "train/command/loss.h"
 #include "train/plot/history_csv.h"
 #include "train/plot/training_plot.h"
 
@@ -22,14 +23,6 @@ using Clock = std::chrono::steady_clock;
 
 double Seconds(Clock::time_point since) {
   return std::chrono::duration<double>(Clock::now() - since).count();
-}
-
-// The square hinge loss of BinaryConnect and BNN: targets are 1 for the right
-// class and -1 for the others.
-Tensor SquareHinge(const Tensor& scores, const Tensor& labels) {
-  const Tensor targets =
-      torch::full_like(scores, -1).scatter_(1, labels.unsqueeze(1), 1);
-  return (1 - scores * targets).clamp_min(0).square().mean();
 }
 
 std::string TimeLeft(double seconds) {
@@ -181,10 +174,7 @@ double Trainer::RunStep(const Batch& batch, int64_t* correct) {
   const Tensor labels = torch::from_blob(
       const_cast<int64_t*>(batch.labels.data()), {batch.size()}, torch::kInt64);
   const Tensor scores = network_->forward(ToTensor(batch)).flatten(1);
-  const Tensor loss =
-      options_.loss == "square-hinge"
-          ? SquareHinge(scores, labels)
-          : torch::nn::functional::cross_entropy(scores, labels);
+  const Tensor loss = Loss(options_.loss, scores, labels);
   optimizer_.ZeroGradients();
   loss.backward();
   optimizer_.Step(ScheduleFactor(options_.schedule, state_.steps_done, steps_));
