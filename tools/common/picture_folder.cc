@@ -10,6 +10,7 @@
 #include "common/file.h"
 #include "common/memory.h"
 #include "common/picture.h"
+#include "common/terminal.h"
 
 namespace bqengine::tools {
 namespace {
@@ -196,7 +197,11 @@ Result<Dataset> ReadPictureFolder(const std::string& folder, Split split,
   }
   Result<PixelBatch> images = ReadAll(split_folder->string(), *files, channels);
   if (!images.ok()) return images.status();
-  Dataset data{*std::move(images), {}, *std::move(names), {}};
+  Dataset data{*std::move(images), {}, {}, {}};
+  // Models, which keep them as labels, hold text only.
+  for (const std::string& name : *names) {
+    data.class_names.push_back(Printable(name));
+  }
   for (PictureFile& file : *files) {
     data.labels.push_back(file.label);
     data.files.push_back(std::move(file.path));

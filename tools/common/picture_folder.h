@@ -15,7 +15,8 @@ namespace bqengine::tools {
 // neither train nor test. Other files, and names that start with a dot, are
 // passed over.
 //
-// Classes are numbered in the byte order of their folders' names. Those of
+// Classes are numbered in the byte order of their folders' names, and have them
+// as theirs (Printable: what is no text becomes '?'). Those of
 // FOLDER/train serve both splits, so that a class that is absent from
 // FOLDER/test does not shift the numbers of the others. All pictures have the
 // size of the first one, and are made gray (`channels` 1) or RGB (3); with 0
