@@ -16,8 +16,8 @@ enum class Split { kTrain, kTest };
 struct Dataset {
   PixelBatch images;
   std::vector<uint16_t> labels;          // one per image
-  std::vector<std::string> class_names;  // by label; empty: the kind has none
-  std::vector<std::string> files;        // that it was read from
+  std::vector<std::string> class_names = {};  // by label; empty: it has none
+  std::vector<std::string> files = {};        // that it was read from
 };
 
 // `spec` is one of
