@@ -15,7 +15,7 @@ enum class Split { kTrain, kTest };
 
 struct Dataset {
   PixelBatch images;
-  std::vector<uint16_t> labels;          // one per image
+  std::vector<uint16_t> labels;               // one per image
   std::vector<std::string> class_names = {};  // by label; empty: it has none
   std::vector<std::string> files = {};        // that it was read from
 };
