@@ -282,8 +282,7 @@ TEST(QuantizeCalibrated, EachChannelTakesItsBestStart) {
   std::map<std::string, int64_t> starts;
   for (const std::string& start : best) ++starts[start];
   EXPECT_GT(starts.size(), 2u);
-  EXPECT_TRUE(std::equal(starts.begin(), starts.end(),
-                         q.layers[0].starts.begin(), q.layers[0].starts.end()));
+  EXPECT_EQ(q.layers[0].starts, starts);
 }
 
 // x as the sum of scaled bits that the layer's Binarize nodes make, by hand.

@@ -151,11 +151,19 @@ Status CheckFiles(const Options& o) {
   return Status();
 }
 
+// All but standard output.
+std::vector<std::string> OutputFiles(const Options& o) {
+  std::vector<std::string> files;
+  for (const std::string& name : {o.output, tools::WeightsPath(o.output),
+                                  o.checkpoint, o.log, o.plot, o.json}) {
+    if (!name.empty() && name != "-") files.push_back(name);
+  }
+  return files;
+}
+
 // That they are missing should not be found after hours of training.
 Status CheckFolders(const Options& o) {
-  for (const std::string& name :
-       {o.output, o.checkpoint, o.log, o.plot, o.json}) {
-    if (name.empty() || name == "-") continue;
+  for (const std::string& name : OutputFiles(o)) {
     if (std::error_code error; std::filesystem::is_directory(name, error)) {
       return tools::FileError(StatusCode::kInvalidArgument, name,
                               "is a folder, not a file");
@@ -228,8 +236,7 @@ Status CheckOutputs(const Options& o,
   for (const std::string& file : data_files) {
     paths.AddInput(file, "a file of the data set");
   }
-  for (const std::string& name : {o.output, tools::WeightsPath(o.output),
-                                  o.checkpoint, o.log, o.plot, o.json}) {
+  for (const std::string& name : OutputFiles(o)) {
     // What does not exist is no data file; that saves looking at each of them.
     if (std::error_code error; !std::filesystem::exists(name, error)) continue;
     if (const Status s = paths.AddOutput(name, "an output"); !s.ok()) return s;

@@ -42,7 +42,7 @@ struct Options {
 
   // Filled in by Complete.
   uint64_t architecture_hash = 0;  // of the file's content
-  uint64_t dataset_hash = 0;       // of pixels and labels; by who reads them
+  uint64_t dataset_hash = 0;       // of the data, once they have been read
   bqtrain::Quantization quantization;
   Augmentation augmentation;
 };
