@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 build_packages=(g++ cmake ninja-build libhwy-dev libtbb-dev nlohmann-json3-dev
-  libcli11-dev libfmt-dev libstb-dev zlib1g-dev libonnx-dev libprotobuf-dev
+  libboost-dev libcli11-dev libfmt-dev libstb-dev zlib1g-dev libonnx-dev libprotobuf-dev
   protobuf-compiler)
 test_packages=(libgtest-dev libbenchmark-dev binutils python3
   python3-jsonschema)
