@@ -207,58 +207,6 @@ TEST(FoldIntoThreshold, FallingChannelsAreLeftAlone) {
   }
 }
 
-TEST(FoldAffine, BatchNormBehindABinaryProductKeepsItsBits) {
-  GraphMaker maker(10);
-  Graph graph = StartProduct(maker, 77, 9);
-  auto norm = BatchNorm(maker.Floats(9, -1, 1), maker.Floats(9, -1, 1),
-                        maker.Floats(9, -5, 5), maker.Floats(9, 0.1f, 9));
-  norm["scale"] = Constant::Floats({9}, {0, -0.0f, -3, 1, 2, 3, 4, 5, 6});
-  GraphMaker::Add(graph, "BatchNormalization", "norm", {"product"}, {}, norm);
-  const Graph folded = Optimized(graph, FoldAffine);
-  EXPECT_EQ(Ops(folded), (std::vector<std::string>{"Binarize", "BinaryGemm"}));
-  EXPECT_TRUE(folded.nodes[1].constants.contains("mul"));
-  const auto input = maker.Floats(3 * 77, -1, 1);
-  EXPECT_EQ(RunGraph(graph, input), RunGraph(folded, input));
-}
-
-// Tolerance: the folded weights are rounded once more, so each of the 2K+4
-// roundings is at most half an ulp of the sum of magnitudes.
-TEST(FoldAffine, BatchNormJoinsFloatWeights) {
-  GraphMaker maker(11);
-  Graph graph = maker.Start({kBatch, 20});
-  GraphMaker::Add(graph, "Gemm", "product", {"x"}, {},
-                  {{"weight", maker.RandomFloats({6, 20}, -1, 1)},
-                   {"bias", maker.RandomFloats({6}, -1, 1)}});
-  GraphMaker::Add(graph, "BatchNormalization", "norm", {"product"}, {},
-                  BatchNorm({1, -2, 0, 3, 0.5f, 1}, maker.Floats(6, -1, 1),
-                            maker.Floats(6, -1, 1), maker.Floats(6, 0.5f, 2)));
-  GraphMaker::Add(graph, "Mul", "scaled", {"norm"}, {},
-                  {{"value", Constant::Floats({1}, {0.25f})}});
-  const Graph folded = Optimized(graph);
-  EXPECT_EQ(Ops(folded), (std::vector<std::string>{"Gemm"}));
-  const auto input = maker.Floats(20, -1, 1);
-  const auto before = RunGraph(graph, input), after = RunGraph(folded, input);
-  float a[6], b[6];
-  std::memcpy(a, before.data(), sizeof(a));
-  std::memcpy(b, after.data(), sizeof(b));
-  // |x|, |w| <= 1, 20 of them; the norm scales by at most 3 / sqrt(0.5).
-  const float magnitude = (21.0f * 3 / std::sqrt(0.5f) + 6) * 0.25f;
-  for (int i = 0; i < 6; ++i) {
-    EXPECT_NEAR(a[i], b[i], 44 * magnitude * 0x1p-24f) << i;
-  }
-}
-
-TEST(FoldAffine, SharedAndUntrainedNodesAreLeftAlone) {
-  GraphMaker maker(12);
-  Graph graph = StartProduct(maker, 10, 3);
-  GraphMaker::Add(graph, "Mul", "scaled", {"product"}, {},
-                  {{"value", Constant::Declare({DataType::kFloat32, {3}})}});
-  EXPECT_EQ(Ops(Optimized(graph)).size(), 3u);
-  graph.constants["scaled.value"] = Constant::Floats({3}, {1, 2, 3});
-  graph.outputs = {{.name = "scaled"}, {.name = "product"}};
-  EXPECT_EQ(Ops(Optimized(graph)).size(), 3u);
-}
-
 TEST(DropDeadNodes, OnlyWhatOutputsNeedRemains) {
   GraphMaker maker(13);
   Graph graph = StartProduct(maker, 10, 3);

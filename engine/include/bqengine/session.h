@@ -35,7 +35,8 @@ struct SessionOptions {
   // that is not set the best backend, node by node.
   std::string backend = {};
 
-  // False runs the graph as it is written, without passes (for tests).
+  // False runs the graph node by node as it is written (for tests); signs of
+  // accumulators switch where exact arithmetic says in both (exact_chain.h).
   bool optimize = true;
 
   // Measure each node in each run; see Session::profile.

@@ -1,4 +1,9 @@
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
@@ -69,9 +74,69 @@ WideAffine Compose(WideAffine first, const WideAffine& second) {
   return first;
 }
 
+// What passes write may be infinite only where a user wrote it: infinity times
+// zero, later, would be NaN.
+bool IsFinite(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double value) {
+    return std::isfinite(static_cast<float>(value));
+  });
+}
+
+bool IsFinite(const WideAffine& affine) {
+  return IsFinite(affine.mul) && IsFinite(affine.add);
+}
+
+// Whether an integer times `first` times `second` is the same rounded once and
+// twice: `first` is a power of two, and all is far from the smallest and the
+// largest floats.
+bool RoundsOnce(const std::vector<double>& first,
+                const std::vector<double>& second) {
+  constexpr double kSmall = 0x1p-60, kLarge = 0x1p60;
+  const auto moderate = [](double value) {
+    return value == 0 ||
+           (std::abs(value) >= kSmall && std::abs(value) <= kLarge);
+  };
+  return std::all_of(first.begin(), first.end(),
+                     [&](double value) {
+                       int exponent = 0;
+                       return std::abs(std::frexp(value, &exponent)) == 0.5 &&
+                              moderate(value);
+                     }) &&
+         std::all_of(second.begin(), second.end(), moderate);
+}
+
+// Tensors of whose values a comparison makes what is no small change any more:
+// a sign, Floor, and all that leads there.
+std::set<std::string> TensorsBeforeComparisons(GraphEditor& editor) {
+  std::set<std::string> found;
+  std::vector<const Node*> leading;
+  for (size_t i = 0; i < editor.node_count(); ++i) {
+    if (editor.removed(i)) continue;
+    const Node& node = editor.node(i);
+    // A product that makes bits of its floats, and of a residual.
+    const bool makes_bits =
+        IsBinaryProduct(node) && !IsBinaryProductToFloat(node);
+    if (node.op == "Binarize" || node.op == "Floor" || makes_bits) {
+      leading.push_back(&node);
+    }
+  }
+  while (!leading.empty()) {
+    const Node& node = *leading.back();
+    leading.pop_back();
+    for (const std::string& input : node.inputs) {
+      if (!found.insert(input).second) continue;
+      if (const Node* producer = editor.Producer(input)) {
+        leading.push_back(producer);
+      }
+    }
+  }
+  return found;
+}
+
 // Into the mul and add of a binary product. False if that is not allowed.
-bool FoldIntoBinary(GraphEditor& editor, Node& product, Node& node,
-                    const WideAffine& affine, int64_t channels) {
+bool FoldIntoBinary(GraphEditor& editor, Node& product,
+                    const WideAffine& affine, int64_t channels,
+                    bool is_compared) {
   WideAffine own;
   const Constant* mul = editor.FindConstant(product, "mul");
   const Constant* add = editor.FindConstant(product, "add");
@@ -79,11 +144,13 @@ bool FoldIntoBinary(GraphEditor& editor, Node& product, Node& node,
   if (add != nullptr) own.add = Widen(add->floats(), channels);
   // "times mul, plus add" is what the product does anyway, in the same order
   // and with the same roundings; anything else rounds differently, which must
-  // not reach a sign.
-  const bool exact = add == nullptr && (mul == nullptr || affine.mul.empty());
-  const Node* next = editor.OnlyConsumer(node);
-  if (!exact && next != nullptr && next->op == "Binarize") return false;
+  // not reach a comparison.
+  const bool exact =
+      own.add.empty() && (own.mul.empty() || affine.mul.empty() ||
+                          RoundsOnce(own.mul, affine.mul));
+  if (is_compared && !exact) return false;
   const WideAffine folded = Compose(std::move(own), affine);
+  if (!IsFinite(folded)) return false;
   if (!folded.mul.empty()) {
     editor.SetConstant(product, "mul",
                        Constant::Floats({channels}, Narrow(folded.mul)));
@@ -95,30 +162,33 @@ bool FoldIntoBinary(GraphEditor& editor, Node& product, Node& node,
   return true;
 }
 
-// Into the weights and bias of a float product.
-void FoldIntoFloat(GraphEditor& editor, Node& product, const WideAffine& affine,
+// Into the weights and bias of a float product. False if that is not allowed.
+bool FoldIntoFloat(GraphEditor& editor, Node& product, const WideAffine& affine,
                    int64_t channels) {
   const Constant& weight = *editor.FindConstant(product, "weight");
   const Constant* bias = editor.FindConstant(product, "bias");
   WideAffine own;
   if (bias != nullptr) own.add = Widen(bias->floats(), channels);
   const WideAffine folded = Compose(std::move(own), affine);
+  if (!IsFinite(folded)) return false;
   if (!folded.mul.empty()) {
-    std::vector<float> scaled(weight.floats().begin(), weight.floats().end());
+    std::vector<double> scaled(weight.floats().begin(), weight.floats().end());
     const size_t taps = scaled.size() / static_cast<size_t>(channels);
-    for (size_t i = 0; i < scaled.size(); ++i) {
-      scaled[i] = static_cast<float>(scaled[i] * folded.mul[i / taps]);
-    }
+    for (size_t i = 0; i < scaled.size(); ++i)
+      scaled[i] *= folded.mul[i / taps];
+    if (!IsFinite(scaled)) return false;
     editor.SetConstant(product, "weight",
-                       Constant::Floats(weight.shape(), std::move(scaled)));
+                       Constant::Floats(weight.shape(), Narrow(scaled)));
   }
   if (!folded.add.empty()) {
     editor.SetConstant(product, "bias",
                        Constant::Floats({channels}, Narrow(folded.add)));
   }
+  return true;
 }
 
-void FoldFollowers(GraphEditor& editor, Node& product) {
+void FoldFollowers(GraphEditor& editor, Node& product,
+                   const std::set<std::string>& compared) {
   const bool binary =
       IsAffineProductToFloat(product) || IsBinaryWeightProduct(product);
   if ((!binary && !IsFloatProduct(product)) || !editor.HasData(product)) {
@@ -128,11 +198,11 @@ void FoldFollowers(GraphEditor& editor, Node& product) {
   while (Node* node = editor.OnlyConsumer(product)) {
     WideAffine affine;
     if (!ReadAffine(editor, *node, channels, &affine)) break;
-    if (!binary) {
-      FoldIntoFloat(editor, product, affine, channels);
-    } else if (!FoldIntoBinary(editor, product, *node, affine, channels)) {
-      break;
-    }
+    const bool folded =
+        binary ? FoldIntoBinary(editor, product, affine, channels,
+                                compared.contains(node->outputs[0]))
+               : FoldIntoFloat(editor, product, affine, channels);
+    if (!folded) break;
     editor.Absorb(product, *node);
   }
 }
@@ -140,8 +210,9 @@ void FoldFollowers(GraphEditor& editor, Node& product) {
 }  // namespace
 
 void FoldAffine(GraphEditor& editor) {
+  const std::set<std::string> compared = TensorsBeforeComparisons(editor);
   for (size_t i = 0; i < editor.node_count(); ++i) {
-    if (!editor.removed(i)) FoldFollowers(editor, editor.node(i));
+    if (!editor.removed(i)) FoldFollowers(editor, editor.node(i), compared);
   }
 }
 

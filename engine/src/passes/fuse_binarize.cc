@@ -2,6 +2,7 @@
 #include <limits>
 #include <utility>
 
+#include "passes/accumulator.h"
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
 #include "passes/op_kinds.h"
@@ -18,68 +19,30 @@ struct Switch {
   float threshold;
 };
 
-// Where the sign behind `chain` switches while the accumulator goes from `low`
-// to `high`.
-Switch FindSwitch(const MonotoneChain& chain, int64_t channel, int32_t low,
-                  int32_t high) {
-  const auto bit = [&](int32_t acc) {
-    return chain.Bit(channel, static_cast<float>(acc));
-  };
-  const bool at_low = bit(low);
-  if (at_low == bit(high)) return {1.0f, at_low ? -kInf : kInf};
-  while (high - low > 1) {
-    const int32_t middle = low + (high - low) / 2;
-    (bit(middle) == at_low ? low : high) = middle;
-  }
-  // The last value of one kind is `low`, the first of the other is `high`.
-  if (at_low) return {-1.0f, -static_cast<float>(low)};
-  return {1.0f, static_cast<float>(high)};
-}
-
-std::vector<float> Values(const Constant& constant) {
-  return {constant.floats().begin(), constant.floats().end()};
-}
-
-// Puts what the product itself does with its accumulator before the chain.
-// False if that is not one function of one accumulator.
-bool PrependEpilogue(const GraphEditor& editor, const Node& product,
-                     MonotoneChain* chain) {
-  if (product.inputs.size() != 1 ||
-      editor.FindConstant(product, "weight")->shape()[0] != 1) {
-    return false;
-  }
-  // In the order of evaluation: alpha, beta, mul, add.
-  if (const Constant* add = editor.FindConstant(product, "add")) {
-    chain->PrependAdd(Values(*add));
-  }
-  for (const char* role : {"mul", "beta", "alpha"}) {
-    if (const Constant* factor = editor.FindConstant(product, role)) {
-      chain->PrependMul(Values(*factor));
-    }
-  }
-  return true;
-}
-
-// The thresholds of all channels; empty if some channel's chain can overflow.
-std::vector<Switch> FindSwitches(const GraphEditor& editor, const Node& product,
-                                 const MonotoneChain& chain) {
-  const Constant& weight = *editor.FindConstant(product, "weight");
-  const int64_t channels = weight.shape()[1];
-  // Weights that meet one output bound the accumulator on both sides.
-  const auto count = ElementCount(weight.shape());
-  const int32_t most = static_cast<int32_t>(*count / channels);
+// The switches of all channels while the accumulator goes from -bound to bound;
+// empty if some channel's chain can overflow.
+std::vector<Switch> FindSwitches(const MonotoneChain& chain, int64_t channels,
+                                 int32_t bound) {
+  const float most = static_cast<float>(bound);
   std::vector<Switch> switches;
   for (int64_t c = 0; c < channels; ++c) {
-    if (!chain.IsFiniteBetween(c, static_cast<float>(-most),
-                               static_cast<float>(most))) {
-      return {};
+    if (!chain.IsFiniteBetween(c, -most, most)) return {};
+    const BitSwitch at = FindSwitch(-bound, bound, [&](int32_t acc) {
+      return chain.Bit(c, static_cast<float>(acc));
+    });
+    if (!at.changes) {
+      switches.push_back({1.0f, at.at_low ? -kInf : kInf});
+    } else if (at.at_low) {
+      switches.push_back({-1.0f, -static_cast<float>(at.last)});
+    } else {
+      switches.push_back({1.0f, static_cast<float>(at.next)});
     }
-    switches.push_back(FindSwitch(chain, c, -most, most));
   }
   return switches;
 }
 
-// Replaces the product's epilogue by the switches.
+// Replaces the product's epilogue by the switches. Several activation bases
+// are added as they are, without beta.
 void SetSwitches(GraphEditor& editor, Node& product,
                  const std::vector<Switch>& switches) {
   std::vector<float> mul, threshold;
@@ -111,8 +74,10 @@ void TryFuse(GraphEditor& editor, Node& binarize) {
     return;
   }
   std::vector<Switch> switches;
-  if (PrependEpilogue(editor, *product, &chain)) {
-    switches = FindSwitches(editor, *product, chain);
+  if (const auto bound = PrependAccumulator(editor, &chain)) {
+    const int64_t channels =
+        editor.FindConstant(*product, "weight")->shape()[1];
+    switches = FindSwitches(chain, channels, *bound);
   }
   if (!switches.empty()) {
     SetSwitches(editor, *product, switches);

@@ -1,5 +1,8 @@
 #include <cmath>
 #include <optional>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "graph/packed.h"
 #include "passes/graph_editor.h"
@@ -51,7 +54,11 @@ class Hoist {
       if (editor_.OnlyConsumer(*before) != &binarize_ || !CanPass(*before)) {
         return;
       }
-      if (before->op == "MaxPool") before->op = "BinaryMaxPool";
+      if (before->op == "MaxPool") {
+        before->op = "BinaryMaxPool";
+      } else if (auto threshold = ThresholdBefore(*before)) {
+        editor_.SetConstant(binarize_, "threshold", *std::move(threshold));
+      }
       editor_.Swap(*before, binarize_);
     }
   }
@@ -60,9 +67,10 @@ class Hoist {
   bool CanPass(const Node& before) {
     if (before.op == "MaxPool") return NeverNan(editor_, before);
     if (!IsReshape(before)) return false;
-    // A threshold per channel belongs to the channels after the reshape.
     const Constant* threshold = editor_.FindConstant(binarize_, "threshold");
-    if (threshold != nullptr && threshold->shape() != Shape{1}) return false;
+    if (threshold != nullptr && !ThresholdBefore(before).has_value()) {
+      return false;
+    }
     // Packed rows that are no whole words would be packed twice for nothing: an
     // image of one channel takes a word a pixel.
     if (editor_.tensor(before.inputs[0]).shape.back() % kWordBits == 0) {
@@ -73,6 +81,29 @@ class Hoist {
       from_product_ = ComesFromProduct(editor_, before);
     }
     return *from_product_;
+  }
+
+  // The threshold by the channels before a reshape; nothing if there is none,
+  // or elements of one channel have different ones.
+  std::optional<Constant> ThresholdBefore(const Node& reshape) const {
+    const Constant* after = editor_.FindConstant(binarize_, "threshold");
+    if (after == nullptr || after->shape() == Shape{1}) {
+      return after == nullptr ? std::nullopt : std::optional(*after);
+    }
+    // Both count elements in the order of memory, each from where it began.
+    const auto channels =
+        static_cast<size_t>(editor_.tensor(reshape.inputs[0]).shape.back());
+    const std::span<const float> values = after->floats();
+    if (channels % values.size() != 0 && values.size() % channels != 0) {
+      return std::nullopt;
+    }
+    for (size_t i = channels; i < values.size(); ++i) {
+      if (values[i] != values[i % channels]) return std::nullopt;
+    }
+    std::vector<float> before(channels);
+    for (size_t i = 0; i < channels; ++i) before[i] = values[i % values.size()];
+    return Constant::Floats({static_cast<int64_t>(channels)},
+                            std::move(before));
   }
 
   GraphEditor& editor_;

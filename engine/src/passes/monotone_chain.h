@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "batch_norm.h"
+#include "bqengine/exact_chain.h"
 #include "bqengine/graph.h"
 #include "passes/graph_editor.h"
 
@@ -22,6 +23,11 @@ class MonotoneChain {
   // tensor it starts from. Constants without data end the chain.
   static MonotoneChain Before(GraphEditor& editor, const Node& binarize);
 
+  // The same for who only asks where the sign switches, and leaves the nodes as
+  // they are: they may feed others, too, and between them may be what only
+  // moves values (MaxPool, Flatten, Reshape).
+  static MonotoneChain Through(GraphEditor& editor, const Node& binarize);
+
   const std::string& root() const { return root_; }
   // In order of evaluation; the Binarize is not among them.
   const std::vector<Node*>& nodes() const { return nodes_; }
@@ -30,8 +36,19 @@ class MonotoneChain {
   void PrependMul(std::vector<float> value);
   void PrependAdd(std::vector<float> value);
 
-  // Whether the sign behind the chain gives bit 1 for x.
+  bool empty() const { return ops_.empty(); }
+  // Channels c and c + period() are treated alike; 0 if it is too large.
+  int64_t period() const;
+
+  // What the chain makes of x, in float arithmetic; the sign behind it compares
+  // that with the threshold.
+  float Value(int64_t channel, float x) const;
+  float threshold(int64_t channel) const { return threshold_.At(channel); }
   bool Bit(int64_t channel, float x) const;
+
+  // The chain in exact arithmetic; false if a number in it is not finite or it
+  // is too long.
+  bool Exact(int64_t channel, ExactChain* exact) const;
 
   // True if all values between f(low) and f(high) are finite, at each op: then
   // no NaN can arise and the bit switches at most once.
@@ -49,20 +66,30 @@ class MonotoneChain {
   std::optional<float> SmallestTrue(int64_t channel) const;
 
  private:
-  enum class Kind { kMul, kAdd, kRelu, kPRelu, kClip, kFloor };
+  enum class Kind { kMul, kAdd, kBatchNorm, kRelu, kPRelu, kClip, kFloor };
   struct Op {
     Kind kind;
     std::vector<float> value;  // one, or one per channel; kClip: min, max
+    // kBatchNorm: `value` is its factor, `add` its summand, and `node` has the
+    // numbers that both were computed from.
+    std::vector<float> add = {};
+    const Node* node = nullptr;
+    // Behind Flatten and Reshape the channels of an op before them repeat.
     float At(int64_t channel) const {
-      return value[value.size() == 1 ? 0 : channel];
+      return value[static_cast<size_t>(channel) % value.size()];
+    }
+    float AddAt(int64_t channel) const {
+      return add[static_cast<size_t>(channel) % add.size()];
     }
   };
 
-  // False if the node is not such an op.
-  static bool OpsOf(GraphEditor& editor, const Node& node,
-                    std::vector<Op>* ops);
+  static MonotoneChain Walk(GraphEditor& editor, const Node& binarize,
+                            bool through);
+  // Nothing if the node is not such an op.
+  static std::optional<Op> OpOf(const GraphEditor& editor, const Node& node);
   static float Apply(const Op& op, int64_t channel, float x);
 
+  const GraphEditor* editor_ = nullptr;
   std::string root_;
   std::vector<Node*> nodes_;
   std::vector<Op> ops_;

@@ -3,8 +3,11 @@
 namespace bqengine {
 namespace {
 
+constexpr Pass kMeaning[] = {SettleSigns};
+
 constexpr Pass kPasses[] = {
-    // First, so that what lies between a pool and a sign is gone when ...
+    // First of those that make it faster, so that what lies between a pool and
+    // a sign is gone when ...
     FoldIntoThreshold,
     // ... the sign moves before the pool, next to the product ...
     HoistBinarize,
@@ -23,7 +26,12 @@ constexpr Pass kPasses[] = {
 
 }  // namespace
 
-Status RunPasses(Graph& graph) { return RunPasses(graph, kPasses); }
+Status RunPasses(Graph& graph) {
+  if (Status s = SettleMeaning(graph); !s.ok()) return s;
+  return RunPasses(graph, kPasses);
+}
+
+Status SettleMeaning(Graph& graph) { return RunPasses(graph, kMeaning); }
 
 Status RunPasses(Graph& graph, std::span<const Pass> passes) {
   auto editor = GraphEditor::Make(graph);

@@ -16,8 +16,17 @@ using Pass = void (*)(GraphEditor& editor);
 // All passes, in the order of the list in passes.cc.
 Status RunPasses(Graph& graph);
 
+// Only those that decide what the graph means, which every run takes: the
+// beginning of that list.
+Status SettleMeaning(Graph& graph);
+
 // Some passes; what no output needs goes in the end.
 Status RunPasses(Graph& graph, std::span<const Pass> passes);
+
+// The sign of a function of one accumulator is that of its exact value: where
+// the float arithmetic of batch norms, scales and biases would switch at
+// another integer, the Binarize gets a threshold at which it switches there.
+void SettleSigns(GraphEditor& editor);
 
 // Binarize behind MaxPool, Flatten or Reshape moves before it, so that packed
 // tensors are pooled and reshaped.
@@ -33,7 +42,8 @@ void FuseBinarize(GraphEditor& editor);
 void FoldIntoThreshold(GraphEditor& editor);
 
 // BatchNormalization, Mul and Add by constants behind a product become part of
-// its weights, bias, mul and add. Changes the rounding of float results.
+// its weights, bias, mul and add. Changes the rounding of float results, of
+// accumulators only where no comparison (a sign, Floor) depends on them.
 void FoldAffine(GraphEditor& editor);
 
 // Elementwise ops behind a binary product without groups, a residual among

@@ -64,4 +64,10 @@ Result<Graph> OptimizeGraph(const Graph& graph) {
   return optimized;
 }
 
+Result<Graph> SettleGraph(const Graph& graph) {
+  Graph settled = graph;
+  if (Status s = SettleMeaning(settled); !s.ok()) return s;
+  return settled;
+}
+
 }  // namespace bqengine

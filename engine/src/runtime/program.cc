@@ -52,9 +52,9 @@ Result<std::shared_ptr<const Program>> Program::Compile(
     const Graph& graph, const std::vector<const bqe_backend*>& backends,
     bool optimize) {
   std::shared_ptr<Program> program(new Program(graph));
-  if (optimize) {
-    if (Status s = RunPasses(program->graph_); !s.ok()) return s;
-  }
+  const Status passed = optimize ? RunPasses(program->graph_)
+                                 : SettleMeaning(program->graph_);
+  if (!passed.ok()) return passed;
   auto checked = CheckGraph(program->graph_);
   if (!checked.ok()) return checked.status();
   program->checked_ = *std::move(checked);

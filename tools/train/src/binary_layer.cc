@@ -239,8 +239,15 @@ Tensor BinaryLayer::ForwardExact(const Tensor& x) const {
   } else {
     const bool unipolar =
         quantization_.activations == ActivationMethod::kUnipolar;
-    for (const float threshold : ActivationThresholds()) {
-      const Tensor bits = x.ge(threshold).to(x.scalar_type());
+    std::vector<Tensor> thresholds = settled_thresholds_;
+    if (thresholds.empty()) {
+      for (const float t : ActivationThresholds()) {
+        thresholds.push_back(torch::full({1}, t));
+      }
+    }
+    for (const Tensor& threshold : thresholds) {
+      const Tensor bits =
+          x.ge(PerChannel(threshold.to(x.device()))).to(x.scalar_type());
       inputs.push_back(unipolar ? bits : bits * 2 - 1);
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bqengine/model.h"
 #include "operations.h"
 
 namespace bqtrain {
@@ -117,6 +118,33 @@ Tensor NetworkImpl::forward(const Tensor& x) {
     for (const size_t i : step.last_used) tensors[i].reset();
   }
   return result.dim() == 4 ? result.permute({0, 2, 3, 1}) : result;
+}
+
+void NetworkImpl::train(bool on) {
+  torch::nn::Module::train(on);
+  for (const Layer& layer : layers_) layer.module->set_settled_thresholds({});
+  if (on) return;
+  // Not of parameters that have become NaN, say: then the thresholds stay.
+  const Result<Graph> settled = bqengine::SettleGraph(Export());
+  if (!settled.ok()) return;
+  std::map<std::string, const Node*> nodes;  // by name, and by what they make
+  for (const Node& node : settled->nodes) nodes[node.name] = &node;
+  for (const Node& node : settled->nodes) nodes[node.outputs[0]] = &node;
+  for (const Layer& layer : layers_) {
+    std::vector<Tensor> thresholds;
+    for (const std::string& input : nodes.at(layer.name)->inputs) {
+      const auto binarize = nodes.find(input);
+      if (binarize == nodes.end() || binarize->second->op != "Binarize") break;
+      const auto role = binarize->second->constants.find("threshold");
+      std::vector<float> values = {0.0f};
+      if (role != binarize->second->constants.end()) {
+        const auto floats = settled->constants.at(role->second).floats();
+        values.assign(floats.begin(), floats.end());
+      }
+      thresholds.push_back(torch::tensor(values));
+    }
+    layer.module->set_settled_thresholds(std::move(thresholds));
+  }
 }
 
 Graph NetworkImpl::Export() const {

@@ -68,6 +68,13 @@ class BinaryLayer : public torch::nn::Module {
   // Bit n of an activation x is x >= thresholds[n]. Not for float activations.
   std::vector<float> ActivationThresholds() const;
 
+  // Thresholds that evaluation compares with instead, one for each base n: [1],
+  // or one for each channel of x. Empty: those above. A Network sets them, so
+  // that signs switch where they do in the engine (bqengine/exact_chain.h).
+  void set_settled_thresholds(std::vector<torch::Tensor> thresholds) {
+    settled_thresholds_ = std::move(thresholds);
+  }
+
   // While off, kStochastic computes with sign(W) in training, too: evaluation
   // does, so the running means of batch norms have to be taken over such
   // outputs. On at first.
@@ -102,6 +109,7 @@ class BinaryLayer : public torch::nn::Module {
 
   Quantization quantization_;
   bool draws_weights_ = true;
+  std::vector<torch::Tensor> settled_thresholds_;
 };
 
 struct BinaryConv2dOptions {

@@ -27,8 +27,11 @@ class NetworkImpl : public torch::nn::Module {
       const std::map<std::string, Quantization>& layers);
   ~NetworkImpl() override;
 
-  // x as the graph's input: [B, H, W, C] or [B, K]. Gives [B, ...], too.
+  // x as the graph's input: [B, H, W, C] or [B, K]. Gives [B, ...], too. In
+  // evaluation signs switch where they do in the engine, for the parameters as
+  // they were at the last call of eval().
   torch::Tensor forward(const torch::Tensor& x);
+  void train(bool on = true) override;  // and eval()
 
   // The function of evaluation, with all values.
   bqengine::Graph Export() const;
