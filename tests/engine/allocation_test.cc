@@ -8,6 +8,7 @@
 
 #include "bqengine/session.h"
 #include "tests/support/graph_maker.h"
+#include "tests/support/one_core.h"
 
 namespace {
 
@@ -105,6 +106,7 @@ class Allocation
     : public ::testing::TestWithParam<std::pair<std::string, int>> {};
 
 TEST_P(Allocation, RunAllocatesNothing) {
+  if (GetParam().second > 1) BQE_SKIP_ON_ONE_CORE();
   auto session =
       Session::Create(EveryKindOfLayer(), {.threads = GetParam().second,
                                            .max_batch = 2,

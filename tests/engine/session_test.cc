@@ -8,6 +8,7 @@
 
 #include "bqengine/registry.h"
 #include "tests/support/graph_maker.h"
+#include "tests/support/one_core.h"
 
 namespace bqengine {
 namespace {
@@ -67,6 +68,7 @@ TEST(Session, SameBitsForEveryBackendThreadCountAndBatch) {
     }
   }
   EXPECT_GE(usable, 1);
+  BQE_SKIP_ON_ONE_CORE();
 }
 
 TEST(Session, ForcedBackendDoesTheWork) {
@@ -167,6 +169,7 @@ TEST(Session, ManySessionsOfOneModelRunAtOnce) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const auto& result : results) EXPECT_EQ(result, expected);
+  BQE_SKIP_ON_ONE_CORE();
 }
 
 TEST(Session, OutlivesTheModelHandle) {

@@ -38,8 +38,14 @@
  *
  * Errors. Functions that can fail return a bqe_status. When it is not BQE_OK
  * they should say why in the bqe_error they were given, which is never NULL.
- * No C++ exception may leave a function of this interface, and none may call
+ * No C++ exception should leave a function of this interface: the host makes an
+ * error of kind BQE_ERROR_INTERNAL of one that does, or BQE_ERROR_OUT_OF_MEMORY
+ * of std::bad_alloc, also where it passed through parallel_for. None may call
  * exit or abort because of a bad node.
+ *
+ * Floating-point mode. The host calls every function, and every task of
+ * parallel_for, in the default mode (round to nearest, subnormals kept, no
+ * traps), whatever the program has set; a function that changes it restores it.
  *
  * Strings are NUL-terminated UTF-8.
  */
@@ -216,7 +222,8 @@ typedef struct bqe_host {
 
 /* A task of a parallel loop: `index` is the iteration; `thread` is less than
  * bqe_run.threads and differs between tasks that run at the same time, so it
- * can select per-thread scratch. A task must not start a parallel loop. */
+ * can select per-thread scratch. A task may call parallel_for of its own run:
+ * that loop runs on the task's thread alone, with its number. */
 typedef void (*bqe_task)(void* argument, int64_t index, uint32_t thread);
 
 /* What one run gets. */
@@ -241,7 +248,9 @@ typedef struct bqe_run {
    * `threads` threads, the calling one among them, and returns when all are
    * done and their writes are visible to the caller. Order is unspecified:
    * results must not depend on it. Call it from the thread that called run, as
-   * often as needed, one loop at a time; a count below 1 does nothing. */
+   * often as needed, or from within a task (see bqe_task); a count below 1 does
+   * nothing. If a task throws, tasks that have not begun are left out, and the
+   * exception leaves parallel_for when the others are done. */
   void (*parallel_for)(void* parallel_context, int64_t count, bqe_task task,
                        void* argument);
   void* parallel_context;

@@ -203,7 +203,8 @@ class RunContext {
   }
   void* workspace() const { return run_->workspace; }
 
-  // body(index, thread) for every index in [0, count); see bqe_task. If a body
+  // body(index, thread) for every index in [0, count); see bqe_task. Within a
+  // body, a loop runs on the body's own thread. If a body
   // throws, the loop ends, with some bodies left out, and the first exception
   // is thrown here.
   template <typename Body>

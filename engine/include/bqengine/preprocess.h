@@ -1,6 +1,7 @@
 // Between what files and cameras hold and what a session takes: pixels to float
 // inputs, and channels-first (NCHW) to channels-last (NHWC) buffers and back.
-// Pure functions; safe from any thread; they allocate nothing unless they fail.
+// Pure functions; safe from any thread and in any floating-point mode, which
+// stays; they allocate nothing unless they fail.
 #ifndef BQENGINE_PREPROCESS_H_
 #define BQENGINE_PREPROCESS_H_
 

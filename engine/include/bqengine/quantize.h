@@ -11,7 +11,8 @@
 // - sign(x) = +1 if x >= 0, else -1; I[..] is 1 if the condition holds, else 0.
 // - Values are float32, row-major, in the shapes of bqengine/graph.h; nothing
 //   keeps a reference to them. Sums are taken in double.
-// - Functions have no state and may be called from any thread.
+// - Functions have no state and may be called from any thread, in any
+//   floating-point mode: they compute in the default one, and restore it.
 // - What fails is kInvalidArgument: nothing to quantize, sizes that do not
 //   agree, a dimension < 1, a type that is not bits where bits are meant, and,
 //   unless it is said otherwise, values that are NaN or infinite.

@@ -24,9 +24,10 @@ BQENGINE_API std::vector<BackendInfo> ListBackends();
 // Loads a backend from a shared library (see backend.h) and adds it to the
 // process for good: libraries are never unloaded. Sessions that exist already
 // are not affected. Loading runs the library's code: only load what you trust.
-// kNotFound, kInvalidArgument (not a plug-in, or of another ABI version),
-// kUnsupported (cannot run on this machine). Thread-safe; loading a path again
-// does nothing.
+// kNotFound, kInvalidArgument (not a regular file, not a plug-in, or of another
+// ABI version), kUnsupported (cannot run on this machine), kInternal (its init
+// function fails or throws). Thread-safe; loading a path again does nothing. A
+// plug-in's init function may call anything here, but not load itself.
 BQENGINE_API Status LoadPlugin(const std::string& path);
 
 enum class LogLevel { kInfo, kWarning, kError };

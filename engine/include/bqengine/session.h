@@ -67,6 +67,10 @@ struct NodeProfile {
 
 // Owns the memory of a run. A session may be used by one thread at a time;
 // make one per thread, they share the weights. It keeps its model alive.
+//
+// Create and Run compute in the default floating-point mode (round to nearest,
+// subnormals kept) on every thread, whatever mode the caller has set, and leave
+// the caller its own.
 class BQENGINE_API Session {
  public:
   // kInvalidArgument for a bad option or unknown backend, kUnsupported if a

@@ -21,6 +21,7 @@
 #include "graph/graph_analysis.h"
 #include "graph/packed.h"
 #include "graph/shape_rules.h"
+#include "runtime/float_mode.h"
 
 namespace bqengine {
 namespace {
@@ -456,6 +457,7 @@ Result<ReadModel> ReadModelFile(const std::string& path, Weights weights) {
 }
 
 Result<Graph> ReadGraph(const std::string& path) {
+  const DefaultFloatMode mode;
   auto model = ReadModelFile(path, Weights::kOptional);
   if (!model.ok()) return model.status();
   return std::move(model->graph);

@@ -17,6 +17,7 @@
 #include "format/safetensors.h"
 #include "graph/graph_analysis.h"
 #include "graph/packed.h"
+#include "runtime/float_mode.h"
 
 namespace bqengine {
 namespace {
@@ -347,6 +348,7 @@ Status WriteFiles(const Graph& graph, const std::string& path) {
 }  // namespace
 
 Status WriteGraph(const Graph& graph, const std::string& path) {
+  const DefaultFloatMode mode;
   try {
     if (const std::string problem = Checker().Check(graph); !problem.empty()) {
       return Fail(path, problem);

@@ -5,6 +5,7 @@
 
 #include "graph/graph_analysis.h"
 #include "graph/packed.h"
+#include "runtime/float_mode.h"
 
 namespace bqengine {
 namespace {
@@ -290,6 +291,7 @@ Result<CheckedGraph> CheckGraph(const Graph& graph) {
 }
 
 Result<std::map<std::string, TensorInfo>> InferShapes(const Graph& graph) {
+  const DefaultFloatMode mode;
   auto checked = CheckGraph(graph);
   if (!checked.ok()) return checked.status();
   return std::move(checked->tensors);

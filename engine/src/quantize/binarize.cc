@@ -5,6 +5,7 @@
 
 #include "bqengine/quantize.h"
 #include "quantize/checks.h"
+#include "runtime/float_mode.h"
 
 namespace bqengine::quantize {
 namespace {
@@ -24,6 +25,7 @@ float SmallerValue(DataType encoding) {
 
 Result<std::vector<float>> Binarize(std::span<const float> x, float threshold,
                                     DataType encoding) {
+  const DefaultFloatMode mode;
   if (Status s = CheckBinarize(x, threshold, encoding); !s.ok()) return s;
   std::vector<float> values(x.size(), SmallerValue(encoding));
   for (size_t i = 0; i < x.size(); ++i) {
@@ -34,6 +36,7 @@ Result<std::vector<float>> Binarize(std::span<const float> x, float threshold,
 
 Result<Constant> BinarizeToBits(std::span<const float> x, const Shape& shape,
                                 float threshold, DataType encoding) {
+  const DefaultFloatMode mode;
   if (Status s = CheckBinarize(x, threshold, encoding); !s.ok()) return s;
   if (Status s = CheckShape(shape, x.size(), 1); !s.ok()) return s;
   const int64_t columns = shape.back();
@@ -65,6 +68,7 @@ Result<std::vector<float>> Unpack(const Constant& bits) {
 
 Result<std::vector<float>> ScaleAndShift(std::span<const float> o_b,
                                          float alpha, float beta) {
+  const DefaultFloatMode mode;
   if (Status s = CheckFinite(o_b); !s.ok()) return s;
   if (!std::isfinite(alpha)) return InvalidArgument("alpha is not finite");
   if (!std::isfinite(beta)) return InvalidArgument("beta is not finite");
@@ -76,6 +80,7 @@ Result<std::vector<float>> ScaleAndShift(std::span<const float> o_b,
 
 Result<Error> MeasureError(std::span<const float> x,
                            std::span<const float> quantized) {
+  const DefaultFloatMode mode;
   if (x.size() != quantized.size()) {
     return InvalidArgument(std::to_string(x.size()) + " values, but " +
                            std::to_string(quantized.size()) + " quantized");

@@ -5,6 +5,7 @@
 #include "bqengine/quantize.h"
 #include "quantize/checks.h"
 #include "quantize/least_squares.h"
+#include "runtime/float_mode.h"
 
 namespace bqengine::quantize {
 namespace {
@@ -66,6 +67,7 @@ float AlphaAt(const Constant& alpha, int64_t m, int64_t o) {
 }  // namespace
 
 Result<Weights> Bwn(std::span<const float> w, const Shape& shape) {
+  const DefaultFloatMode mode;
   if (Status s = CheckWeights(w, shape); !s.ok()) return s;
   auto signs = BinarizeToBits(w, WithBases(1, shape), 0.0f, DataType::kBipolar);
   if (!signs.ok()) return signs.status();
@@ -86,6 +88,7 @@ Result<Weights> Bwn(std::span<const float> w, const Shape& shape) {
 }
 
 std::vector<float> AbcNetShifts(int64_t bases) {
+  const DefaultFloatMode mode;
   if (bases < 1 || bases > kMaxBases) return {};
   if (bases == 1) return {0.0f};
   std::vector<float> shifts;
@@ -98,6 +101,7 @@ std::vector<float> AbcNetShifts(int64_t bases) {
 
 Result<Weights> AbcNet(std::span<const float> w, const Shape& shape,
                        std::span<const float> shifts, Scope scope) {
+  const DefaultFloatMode mode;
   if (Status s = CheckWeights(w, shape); !s.ok()) return s;
   if (Status s = CheckFinite(shifts); !s.ok()) {
     return InvalidArgument("shifts: " + s.message());
@@ -137,6 +141,7 @@ Result<Weights> AbcNet(std::span<const float> w, const Shape& shape,
 }
 
 Result<std::vector<float>> Reconstruct(const Weights& weights) {
+  const DefaultFloatMode mode;
   const Shape& shape = weights.weight.shape();
   if (shape.size() < 2) return InvalidArgument("the weights have no channels");
   const Shape& alpha_shape = weights.alpha.shape();

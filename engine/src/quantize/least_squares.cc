@@ -6,6 +6,7 @@
 
 #include "bqengine/quantize.h"
 #include "quantize/checks.h"
+#include "runtime/float_mode.h"
 
 namespace bqengine::quantize {
 namespace {
@@ -61,6 +62,7 @@ std::vector<double> SolveNormalEquations(std::vector<double> gram,
 
 Result<std::vector<double>> LeastSquares(std::span<const double> gram,
                                          std::span<const double> moments) {
+  const DefaultFloatMode mode;
   if (moments.empty() || gram.size() != moments.size() * moments.size()) {
     return InvalidArgument("the equations are not square");
   }

@@ -8,6 +8,7 @@
 #include "bqengine/quantize.h"
 #include "quantize/checks.h"
 #include "quantize/least_squares.h"
+#include "runtime/float_mode.h"
 
 namespace bqengine::quantize {
 namespace {
@@ -125,6 +126,7 @@ Status CheckStart(const Weights& start, const Shape& shape) {
 
 Result<Weights> Refine(std::span<const float> w, const Shape& shape,
                        const Weights& start, int64_t iterations) {
+  const DefaultFloatMode mode;
   if (Status s = CheckFinite(w); !s.ok()) return s;
   if (Status s = CheckShape(shape, w.size(), 2); !s.ok()) return s;
   if (Status s = CheckStart(start, shape); !s.ok()) return s;

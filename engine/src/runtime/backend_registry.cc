@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cassert>
+#include <condition_variable>
 #include <mutex>
 #include <set>
 #include <utility>
 
 #include "bqengine/registry.h"
 #include "builtin_backends.h"
+#include "runtime/backend_border.h"
 #include "runtime/plugin_host.h"
 
 namespace bqengine {
@@ -16,6 +18,8 @@ namespace {
 // The interface promises nothing about larger numbers, and a wrong count would
 // send us reading far beyond an array.
 constexpr uint64_t kMostBackends = 256;  // as bqe_plugin says
+
+constexpr char kBuiltIn[] = "built-in";
 
 struct Entry {
   const bqe_backend* backend;
@@ -57,32 +61,55 @@ class Registry {
   Status Load(const std::string& path) {
     const auto real = PluginFile(path);
     if (!real.ok()) return real.status();
-    std::lock_guard lock(mutex_);
-    if (loaded_.contains(*real)) return Status();
+    // No lock while the plug-in's code runs, for it may call us. So a plug-in
+    // that another thread is loading is waited for; but not by one that is in
+    // an init function itself, lest the two wait for each other.
+    {
+      std::unique_lock lock(mutex_);
+      while (loading_.contains(*real)) {
+        if (loads_ > 0) return PluginError(*real, "is being loaded already");
+        loaded_one_.wait(lock);
+      }
+      if (loaded_.contains(*real)) return Status();
+      loading_.insert(*real);
+    }
+    const Loading loading(*this, *real);
     const auto init = OpenPlugin(*real);
-    if (!init.ok()) return init.status();
-    Status status = Init(*init, *real);
-    if (status.ok()) loaded_.insert(*real);
-    return status;
+    return init.ok() ? Init(*init, *real) : init.status();
   }
 
  private:
   Registry() {
     for (bqe_plugin_init_fn init : {bqe_reference_init, bqe_cpu_init}) {
-      [[maybe_unused]] const Status status = Init(init, "built-in");
+      [[maybe_unused]] const Status status = Init(init, kBuiltIn);
       assert(status.ok());
     }
   }
 
+  // While it lives, this thread runs the code of the plug-in at `path`.
+  struct Loading {
+    Loading(Registry& registry, const std::string& path)
+        : registry(registry), path(path) {
+      ++loads_;
+    }
+    ~Loading() {
+      --loads_;
+      std::lock_guard lock(registry.mutex_);
+      registry.loading_.erase(path);
+      registry.loaded_one_.notify_all();
+    }
+    Registry& registry;
+    const std::string& path;
+  };
+
   // All or nothing: a plug-in with one bad backend adds none.
   Status Init(bqe_plugin_init_fn init, const std::string& origin) {
-    char message[kPluginMessageBytes] = "no reason given";
-    bqe_error error = {sizeof(bqe_error), sizeof(message), message};
     bqe_plugin plugin = {};
     plugin.struct_size = sizeof(bqe_plugin);
-    const bqe_status code = init(PluginHost(), &plugin, &error);
-    message[sizeof(message) - 1] = '\0';
-    if (code != BQE_OK) return PluginError(origin, message);
+    Status status = CallBackend("plug-in " + origin, [&](bqe_error* error) {
+      return init(PluginHost(), &plugin, error);
+    });
+    if (!status.ok()) return status;
     if (plugin.abi_version != BQE_ABI_VERSION) {
       return PluginError(origin, "it was built for version " +
                                      std::to_string(plugin.abi_version) +
@@ -93,23 +120,25 @@ class Registry {
         plugin.backends == nullptr) {
       return PluginError(origin, "it must list 1 to 256 backends");
     }
-    std::vector<Entry> added;
+    std::lock_guard lock(mutex_);
+    std::vector<Entry> all = entries_;
     for (uint64_t i = 0; i < plugin.num_backends; ++i) {
       const bqe_backend* backend = plugin.backends[i];
       if (std::string defect = Defect(backend); !defect.empty()) {
         return PluginError(origin, defect);
       }
-      if (Find(entries_, backend->name) || Find(added, backend->name)) {
+      if (Find(all, backend->name)) {
         return PluginError(origin, std::string("there is a backend '") +
                                        backend->name + "' already");
       }
-      added.push_back({backend, origin});
+      all.push_back({backend, origin});
     }
-    entries_.insert(entries_.end(), added.begin(), added.end());
-    std::stable_sort(entries_.begin(), entries_.end(),
+    std::stable_sort(all.begin(), all.end(),
                      [](const Entry& a, const Entry& b) {
                        return a.backend->score > b.backend->score;
                      });
+    loaded_.insert(origin);
+    entries_.swap(all);
     return Status();
   }
 
@@ -119,9 +148,12 @@ class Registry {
     });
   }
 
+  inline static thread_local int loads_ = 0;  // that this thread is in
+
   std::mutex mutex_;
+  std::condition_variable loaded_one_;
   std::vector<Entry> entries_;  // best score first
-  std::set<std::string> loaded_;
+  std::set<std::string> loading_, loaded_;
 };
 
 Status NoSuchBackend(const std::string& name,
@@ -151,6 +183,15 @@ std::vector<BackendInfo> ListBackends() {
 
 Status LoadPlugin(const std::string& path) {
   return Registry::Get().Load(path);
+}
+
+std::string PluginOf(const bqe_backend& backend) {
+  for (const Entry& entry : Registry::Get().Entries()) {
+    if (entry.backend == &backend && entry.origin != kBuiltIn) {
+      return entry.origin;
+    }
+  }
+  return "";
 }
 
 Result<std::vector<const bqe_backend*>> BackendsInOrder(

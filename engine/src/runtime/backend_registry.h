@@ -17,6 +17,9 @@ namespace bqengine {
 Result<std::vector<const bqe_backend*>> BackendsInOrder(
     const std::string& requested);
 
+// The path of the plug-in that a backend is from; empty if it is built in.
+std::string PluginOf(const bqe_backend& backend);
+
 }  // namespace bqengine
 
 #endif  // ENGINE_SRC_RUNTIME_BACKEND_REGISTRY_H_

@@ -5,6 +5,7 @@
 #include "format/reader.h"
 #include "graph/graph_analysis.h"
 #include "passes/passes.h"
+#include "runtime/float_mode.h"
 #include "runtime/model_impl.h"
 
 namespace bqengine {
@@ -32,12 +33,14 @@ std::shared_ptr<Model::Impl> Model::Impl::Make(
 }
 
 Result<Model> Model::Load(const std::string& path) {
+  const DefaultFloatMode mode;
   auto model = ReadModelFile(path, Weights::kRequired);
   if (!model.ok()) return model.status();
   return Model(Impl::Make(std::move(model->graph), model->tensors));
 }
 
 Result<Model> Model::FromGraph(Graph graph) {
+  const DefaultFloatMode mode;
   auto tensors = InferShapes(graph);
   if (!tensors.ok()) return tensors.status();
   if (Status s = CheckConstantData(graph); !s.ok()) return s;
@@ -59,6 +62,7 @@ const TensorInfo& Model::input(size_t i) const {
 const TensorInfo& Model::output(size_t i) const { return impl_->outputs[i]; }
 
 Result<Graph> OptimizeGraph(const Graph& graph) {
+  const DefaultFloatMode mode;
   Graph optimized = graph;
   if (Status s = RunPasses(optimized); !s.ok()) return s;
   return optimized;

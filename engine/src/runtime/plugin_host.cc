@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "bqengine/registry.h"
+#include "runtime/backend_border.h"
 
 namespace bqengine {
 namespace {
@@ -36,6 +37,10 @@ void Log(void* /*context*/, bqe_log_level level, const char* message) {
 
 void SetLogHandler(LogHandler handler) { g_log_handler = handler; }
 
+void LogError(const std::string& message) {
+  Log(nullptr, BQE_LOG_ERROR, message.c_str());
+}
+
 const bqe_host* PluginHost() {
   static const bqe_host host = {.struct_size = sizeof(bqe_host),
                                 .abi_version = BQE_ABI_VERSION,
@@ -58,6 +63,9 @@ Result<std::string> PluginFile(const std::string& path) {
     return Status(StatusCode::kNotFound,
                   "plug-in " + path + ": " + missing.message());
   }
+  if (!std::filesystem::is_regular_file(real, missing)) {
+    return PluginError(path, "is not a regular file");
+  }
   return real.string();
 }
 
@@ -76,7 +84,13 @@ Result<bqe_plugin_init_fn> OpenPlugin(const std::string& path) {
                                  std::string(BQE_PLUGIN_SCORE_SYMBOL) +
                                  " and " + BQE_PLUGIN_INIT_SYMBOL);
   }
-  if (score() == 0) {
+  int32_t usable = 0;
+  Status status = CallBackend("plug-in " + path, [&](bqe_error* /*error*/) {
+    usable = score();
+    return BQE_OK;
+  });
+  if (!status.ok()) return status;
+  if (usable == 0) {
     return Status(StatusCode::kUnsupported,
                   "plug-in " + path + ": cannot run on this machine");
   }

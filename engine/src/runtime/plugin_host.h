@@ -9,15 +9,16 @@
 
 namespace bqengine {
 
-// Room for a backend's error message.
-inline constexpr size_t kPluginMessageBytes = 512;
-
 const bqe_host* PluginHost();
 
 // kInvalidArgument: "plug-in <path>: <message>".
 Status PluginError(const std::string& path, const std::string& message);
 
-// The file's absolute path without links: one library, one path.
+// For the log handler, if there is one.
+void LogError(const std::string& message);
+
+// The file's absolute path without links: one library, one path. Only of a
+// regular file: to open another (a pipe) may wait for ever.
 Result<std::string> PluginFile(const std::string& path);
 
 // Opens the library at such a path for good and asks its score; gives its init

@@ -1,4 +1,5 @@
 #include "bqengine/preprocess.h"
+#include "runtime/float_mode.h"
 
 #include <algorithm>
 #include <string>
@@ -51,6 +52,7 @@ void TransposeAll(std::span<const float> in, size_t rows, size_t columns,
 
 Status PixelsToInput(const GraphInput& input, std::span<const uint8_t> pixels,
                      std::span<float> out) {
+  const DefaultFloatMode mode;
   if (input.info.type != DataType::kFloat32) {
     return Status(StatusCode::kInvalidArgument,
                   "input '" + input.name + "' takes " +

@@ -7,7 +7,6 @@
 #include "passes/op_kinds.h"
 #include "passes/passes.h"
 #include "runtime/backend_node.h"
-#include "runtime/plugin_host.h"
 
 namespace bqengine {
 namespace {
@@ -24,26 +23,28 @@ double MacsPerItem(const NodeContext& node, const TensorInfo& output) {
                                  : node.inputs().size());
 }
 
+// Null if the backend says that it does not support the node.
 Result<KernelPtr> CompileNode(const bqe_backend& backend,
                               const bqe_node& node) {
-  char message[kPluginMessageBytes] = "no reason given";
-  bqe_error error = {sizeof(bqe_error), sizeof(message), message};
+  std::string who = BackendCaller(node.name, backend);
+  bool supported = false;
+  Status status = CallBackend(who, [&](bqe_error* /*error*/) {
+    supported = backend.supports(&backend, &node) != 0;
+    return BQE_OK;
+  });
+  if (!status.ok()) return status;
+  if (!supported) return KernelPtr();
+
   bqe_kernel* kernel = nullptr;
-  const bqe_status code = backend.compile(&backend, &node, &kernel, &error);
-  message[sizeof(message) - 1] = '\0';
-  const std::string where =
-      std::string("node '") + node.name + "': backend '" + backend.name + "': ";
-  if (code != BQE_OK) {
-    return Status(code == BQE_ERROR_OUT_OF_MEMORY ? StatusCode::kOutOfMemory
-                  : code == BQE_ERROR_UNSUPPORTED ? StatusCode::kUnsupported
-                                                  : StatusCode::kInternal,
-                  where + message);
-  }
+  status = CallBackend(who, [&](bqe_error* error) {
+    return backend.compile(&backend, &node, &kernel, error);
+  });
+  if (!status.ok()) return status;
   if (kernel == nullptr || !BQE_HAS_FIELD(kernel, bqe_kernel, destroy) ||
       kernel->run == nullptr || kernel->destroy == nullptr) {
-    return Status(StatusCode::kInternal, where + "gave an incomplete kernel");
+    return Status(StatusCode::kInternal, who + ": gave an incomplete kernel");
   }
-  return KernelPtr(kernel);
+  return KernelPtr(kernel, {std::move(who)});
 }
 
 }  // namespace
@@ -122,7 +123,6 @@ Status Program::AddStep(const NodeContext& node,
   KernelPtr kernel;
   for (size_t i = 0; i < backends.size() && kernel == nullptr; ++i) {
     backend = backends[i];
-    if (backend->supports(backend, &backend_node.get()) == 0) continue;
     auto compiled = CompileNode(*backend, backend_node.get());
     if (compiled.ok()) {
       kernel = *std::move(compiled);

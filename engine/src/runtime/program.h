@@ -11,13 +11,9 @@
 #include "bqengine/backend.h"
 #include "bqengine/graph.h"
 #include "graph/graph_analysis.h"
+#include "runtime/backend_border.h"
 
 namespace bqengine {
-
-struct KernelDeleter {
-  void operator()(bqe_kernel* kernel) const { kernel->destroy(kernel); }
-};
-using KernelPtr = std::unique_ptr<bqe_kernel, KernelDeleter>;
 
 // Where a tensor's memory comes from.
 enum class Storage { kGraphInput, kGraphOutput, kArena };

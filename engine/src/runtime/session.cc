@@ -7,10 +7,11 @@
 #include <new>
 #include <utility>
 
+#include "runtime/backend_border.h"
 #include "runtime/backend_registry.h"
+#include "runtime/float_mode.h"
 #include "runtime/memory_planner.h"
 #include "runtime/model_impl.h"
-#include "runtime/plugin_host.h"
 #include "runtime/thread_pool.h"
 
 namespace bqengine {
@@ -120,13 +121,16 @@ Status Session::Impl::Reserve() {
     const bqe_kernel* kernel = program->steps()[i].kernel.get();
     uint64_t bytes = 0;
     if (kernel->workspace_bytes != nullptr) {
-      bytes = kernel->workspace_bytes(kernel, options.max_batch,
-                                      static_cast<uint32_t>(pool.threads()));
+      const std::string& who = program->steps()[i].kernel.get_deleter().who;
+      Status status = CallBackend(who, [&](bqe_error* /*error*/) {
+        bytes = kernel->workspace_bytes(kernel, options.max_batch,
+                                        static_cast<uint32_t>(pool.threads()));
+        return BQE_OK;
+      });
+      if (!status.ok()) return status;
       if (bytes == UINT64_MAX) {
-        const Step& step = program->steps()[i];
         return Status(StatusCode::kOutOfMemory,
-                      "node '" + step.node->node().name + "': backend '" +
-                          step.backend + "' cannot express its workspace");
+                      who + ": cannot express its workspace");
       }
     }
     const int64_t step = static_cast<int64_t>(i);
@@ -197,17 +201,13 @@ Status Session::Impl::Execute(int64_t batch) {
                          .workspace = workspaces[i],
                          .parallel_for = RunParallel,
                          .parallel_context = &pool};
-    char message[kPluginMessageBytes] = "no reason given";
-    bqe_error error = {sizeof(bqe_error), sizeof(message), message};
     const Clock::time_point start =
         options.profile ? Clock::now() : Clock::time_point();
-    const bqe_status code = step.kernel->run(step.kernel.get(), &run, &error);
-    if (code != BQE_OK) {
-      message[sizeof(message) - 1] = '\0';
-      return Status(StatusCode::kInternal, "node '" + step.node->node().name +
-                                               "': backend '" + step.backend +
-                                               "': " + message);
-    }
+    Status status =
+        CallBackend(step.kernel.get_deleter().who, [&](bqe_error* error) {
+          return step.kernel->run(step.kernel.get(), &run, error);
+        });
+    if (!status.ok()) return status;
     if (options.profile) {
       NodeProfile& entry = profile[i];
       entry.last_us = Microseconds(Clock::now() - start);
@@ -227,6 +227,7 @@ Session::~Session() = default;
 
 Result<Session> Session::Create(const Model& model,
                                 const SessionOptions& given) try {
+  const DefaultFloatMode mode;
   SessionOptions options = given;
   if (options.threads == 0) options.threads = DefaultThreads();
   if (options.threads < 1 || options.threads > kMostThreads) {

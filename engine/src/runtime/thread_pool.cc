@@ -6,14 +6,32 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "runtime/float_mode.h"
 
 namespace bqengine {
 namespace {
 
 // Helpers of all teams that TBB has not started yet.
 std::atomic<int64_t> waiting{0};
+
+// The loops that this thread is in a task of, the innermost first.
+struct Frame {
+  const void* team;
+  uint32_t thread;  // its number there
+  const Frame* outer;
+};
+thread_local const Frame* frames = nullptr;
+
+const Frame* FindFrame(const void* team) {
+  const Frame* frame = frames;
+  while (frame != nullptr && frame->team != team) frame = frame->outer;
+  return frame;
+}
 
 }  // namespace
 
@@ -38,16 +56,20 @@ class ThreadPool::Team {
     team->joined_.fetch_sub(kClosed);
     for (size_t i = 0; i < team->helping_.size(); ++i) Call(team, i);
     team->Drain(0);
-    // Who joins from now on finds it closed. Who has joined is waited for.
-    team->joined_.fetch_or(kClosed);
-    while (team->joined_.load() != kClosed) std::this_thread::yield();
+    team->Close();
+    if (team->failed_.load()) {
+      team->failed_.store(false);
+      std::rethrow_exception(std::exchange(team->exception_, nullptr));
+    }
   }
 
   void Stop() { stopping_.store(true); }
 
  private:
-  static constexpr int64_t kClosed = int64_t{1} << 62;
+  // Far above the number of threads. An int: what the system can wait for.
+  static constexpr int kClosed = 1 << 24;
   static constexpr std::chrono::microseconds kPatience{200};
+  static constexpr std::chrono::microseconds kSpin{50};
   static constexpr std::chrono::milliseconds kShift{5};
   static constexpr std::chrono::milliseconds kRest{100};
   using Clock = std::chrono::steady_clock;
@@ -97,18 +119,43 @@ class ThreadPool::Team {
   bool Join(uint32_t thread) {
     if (!IsOpen()) return false;
     const bool open = joined_.fetch_add(1) < kClosed;
-    if (open) Drain(thread);
-    joined_.fetch_sub(1);
+    if (open) {
+      const DefaultFloatMode mode;  // tasks are a backend's, who may change it
+      Drain(thread);
+    }
+    if (joined_.fetch_sub(1) - 1 == kClosed) joined_.notify_one();
     return open;
+  }
+
+  // Who joins from now on finds the loop closed. Who has joined is waited for:
+  // a moment in motion, since most are about to leave; then asleep, for one
+  // that has lost its core may need ours, which a thread of real-time priority
+  // does not give up by yielding.
+  void Close() {
+    int joined = joined_.fetch_or(kClosed) | kClosed;
+    if (joined == kClosed) return;
+    const auto end = Clock::now() + kSpin;
+    while ((joined = joined_.load()) != kClosed && Clock::now() < end) {
+      std::this_thread::yield();
+    }
+    for (; joined != kClosed; joined = joined_.load()) joined_.wait(joined);
   }
 
   // Each thread takes the next index until none is left: tasks balance
   // themselves.
   void Drain(uint32_t thread) {
+    const Frame frame = {this, thread, frames};
+    frames = &frame;
     const int64_t count = count_.load();
-    for (int64_t i = next_.fetch_add(1); i < count; i = next_.fetch_add(1)) {
-      task_(argument_, i, thread);
+    try {
+      for (int64_t i = next_.fetch_add(1); i < count; i = next_.fetch_add(1)) {
+        task_(argument_, i, thread);
+      }
+    } catch (...) {
+      next_.store(count);  // the tasks that nobody has begun are left out
+      if (!failed_.exchange(true)) exception_ = std::current_exception();
     }
+    frames = frame.outer;
   }
 
   tbb::task_arena arena_;
@@ -118,11 +165,14 @@ class ThreadPool::Team {
 
   // Helpers inside, plus kClosed if no more may enter: those who find that
   // leave at once.
-  alignas(64) std::atomic<int64_t> joined_{kClosed};
+  alignas(64) std::atomic<int> joined_{kClosed};
   std::atomic<int64_t> count_{0};
   // Written only while closed and nobody is inside.
   bqe_task task_ = nullptr;
   void* argument_ = nullptr;
+  // What a task has thrown; the first counts.
+  std::atomic<bool> failed_{false};
+  std::exception_ptr exception_;
   alignas(64) std::atomic<int64_t> next_{0};
 };
 
@@ -135,8 +185,10 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::ParallelFor(int64_t count, bqe_task task, void* argument) {
-  if (team_ == nullptr || count <= 1) {
-    for (int64_t i = 0; i < count; ++i) task(argument, i, 0);
+  const Frame* const frame = FindFrame(team_.get());
+  if (team_ == nullptr || count <= 1 || frame != nullptr) {
+    const uint32_t thread = frame == nullptr ? 0 : frame->thread;
+    for (int64_t i = 0; i < count; ++i) task(argument, i, thread);
     return;
   }
   Team::Run(team_, count, task, argument);
