@@ -203,6 +203,13 @@ class Analysis {
     EndAffine(open, range);
   }
 
+  // PRelu: some are multiplied, and some stay.
+  static void Slope(Values slope, bool open, Range& range) {
+    slope.quantum = std::min(slope.quantum, 1.0);
+    slope.largest = std::max(slope.largest, 1.0);
+    MultiplyBy(slope, open, range);
+  }
+
   static void EndAffine(bool open, Range& range) {
     range.rounded = range.rounded || (range.chain && open);
     if (range.affine) {
@@ -315,9 +322,8 @@ class Analysis {
       const std::string step = post.substr(0, post.find(','));
       post.erase(0, step.size() + 1);
       const auto floats = Floats(node, ("post" + std::to_string(i)).c_str());
-      if (step == "Mul" || step == "PRelu") {
-        MultiplyBy(ValuesOf(floats), false, range);
-      }
+      if (step == "Mul") MultiplyBy(ValuesOf(floats), false, range);
+      if (step == "PRelu") Slope(ValuesOf(floats), false, range);
       if (step == "Add") AddTo(ValuesOf(floats), false, range);
       if (step == "Clip") Clip(floats[0], floats[1], range);
       if (step == "Residual") {
@@ -375,10 +381,7 @@ class Analysis {
     }
     if (node.op == "Relu") return range;
     if (node.op == "PRelu") {
-      Values slope = ValuesOf(Floats(node, "slope"));
-      slope.quantum = std::min(slope.quantum, 1.0);
-      slope.largest = std::max(slope.largest, 1.0);
-      MultiplyBy(slope, open, range);
+      Slope(ValuesOf(Floats(node, "slope")), open, range);
       return range;
     }
     if (node.op == "Clip") {
