@@ -98,7 +98,7 @@ Channel RandomChannel(GraphMaker& maker, Kind kind, float k, float epsilon,
       c.beta = std::ldexp(c.beta, static_cast<int>(maker.Int(-60, 60)));
       c.mean = std::ldexp(c.mean, static_cast<int>(maker.Int(-30, 10)));
       c.var = std::ldexp(c.var, static_cast<int>(maker.Int(-40, 40)));
-      if (maker.Int(0, 3) == 0) c.gamma = maker.Int(0, 1) == 0 ? 0 : 1e-42f;
+      if (maker.Int(0, 3) == 0) c.gamma = maker.Int(0, 1) == 0 ? 0 : 1e-30f;
       if (maker.Int(0, 3) == 0) c.beta = maker.Int(0, 1) == 0 ? 0 : -1e-42f;
       break;
   }

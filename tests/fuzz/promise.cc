@@ -28,12 +28,19 @@ struct Range {
   double roundings = 0;
   double slack = 0;
 
+  // The largest magnitude since the product: a folded factor, if subnormal, is
+  // off by up to the smallest float.
+  double reach = 0;
+
   bool chain = false;      // an accumulator, with elementwise ops behind it
   bool affine = false;     // a float product, with affine ops behind it
   bool rounded = false;    // a pass may have rounded it in another way
   bool zero = false;       // the sign of its zeros is open
   bool loose = false;      // it comes from a sum that rounds, in any order
   bool unordered = false;  // such a sum may overflow
+  // A step may overflow that a pass may leave out: then the one is NaN or
+  // infinite, and the other perhaps not.
+  bool overflows = false;
 
   // All sums and products that lead here are exact in any order.
   bool IsExact() const {
@@ -47,11 +54,13 @@ Range Join(const Range& a, const Range& b) {
   range.gross = std::max(a.gross, b.gross);
   range.roundings = std::max(a.roundings, b.roundings);
   range.slack = std::max(a.slack, b.slack);
+  range.reach = std::max(a.reach, b.reach);
   range.chain = a.chain || b.chain;
   range.rounded = a.rounded || b.rounded;
   range.zero = a.zero || b.zero;
   range.loose = a.loose || b.loose;
   range.unordered = a.unordered || b.unordered;
+  range.overflows = a.overflows || b.overflows;
   return range;
 }
 
@@ -189,9 +198,11 @@ class Analysis {
 
   // `open`: a pass may compute this in another way, up to rounding.
   static void MultiplyBy(const Values& value, bool open, Range& range) {
+    range.reach = std::max(range.reach, range.gross);
     range.quantum = Times(range.quantum, value.quantum);
     range.gross = Times(range.gross, value.largest);
-    range.slack = Times(range.slack, value.largest) + kSmallestFloat;
+    range.slack = Times(range.slack, value.largest) +
+                  kSmallestFloat * std::max(range.reach, 1.0);
     ++range.roundings;
     EndAffine(open, range);
   }
@@ -212,6 +223,7 @@ class Analysis {
 
   static void EndAffine(bool open, Range& range) {
     range.rounded = range.rounded || (range.chain && open);
+    range.overflows = range.overflows || range.gross > kLargestFloat;
     if (range.affine) {
       range.zero = true;
       range.loose = range.loose || !range.IsExact();
@@ -252,6 +264,7 @@ class Analysis {
   // magnitudes.
   static void Accumulate(double count, double sum, double quantum,
                          Range& range) {
+    range.reach = range.gross * count;
     range.quantum = Times(range.quantum, quantum);
     range.gross = Times(range.gross, sum);
     range.slack = Times(range.slack, sum) + count * kSmallestFloat;
@@ -454,7 +467,9 @@ class Analysis {
     if (range.unordered) return {Promise::Kind::kNothing};
     if (range.loose || range.rounded) {
       if (!range.loose && range.IsExact()) return {Promise::Kind::kSameValues};
-      if (range.gross <= kLargestFloat) return {Promise::Kind::kClose, bound};
+      if (range.gross <= kLargestFloat && !range.overflows) {
+        return {Promise::Kind::kClose, bound};
+      }
       return {range.loose ? Promise::Kind::kNothing : Promise::Kind::kNotNan};
     }
     return {range.zero ? Promise::Kind::kSameValues : Promise::Kind::kSameBits};

@@ -9,6 +9,8 @@
 //   results are close, by a bound from the magnitudes.
 // - A pass may round the elementwise chain behind an accumulator in another way
 //   where no path from it leads to a sign or another comparison: close, too.
+//   Where a step of the chain overflows, what is finite must not become NaN,
+//   and no more is promised: the step may be gone.
 // - A float product may take the affine ops behind it into its weights.
 //
 // A case whose signs depend on what is only close promises nothing: it is not

@@ -2,222 +2,35 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <functional>
-#include <limits>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "tests/fuzz/promise.h"
-#include "tests/fuzz/random_values.h"
+#include "tests/fuzz/case_builder.h"
 
 namespace bqengine::fuzz {
 namespace {
 
-using Attributes = std::map<std::string, Attribute>;
-using Constants = std::map<std::string, Constant>;
-using Ints = std::vector<int64_t>;
-
-constexpr float kInf = std::numeric_limits<float>::infinity();
-
-// Nodes are proposed at random; what the engine refuses, or what is not fair,
-// is taken back. So this knows what ops look like, and not their rules.
-class Maker {
+class Maker : private CaseBuilder {
  public:
-  explicit Maker(uint64_t seed) : random_(seed) {}
+  explicit Maker(uint64_t seed) : CaseBuilder(seed) {}
 
   TestCase Make() {
-    large_ = random_.OneIn(30);
-    channels_ = PickChannels();
-    test_.batch = random_.Int(1, 4);
-    test_.graph.name = "fuzz";
     const int64_t inputs = random_.Int(1, 2);
     for (int64_t i = 0; i < inputs; ++i) AddInput();
     const auto wanted = static_cast<size_t>(random_.Int(2, 24));
-    for (int tries = 0; test_.graph.nodes.size() < wanted; ++tries) {
-      // Bits alone can always be moved.
-      if (tries > 100) {
-        Add("Flatten", {names_[0]});
-      } else {
-        AddSomething();
-      }
+    for (int tries = 0; node_count() < wanted && tries < 100; ++tries) {
+      AddSomething();
     }
-    SetOutputs();
-    Shuffle(test_.graph.nodes);
-    return std::move(test_);
+    if (node_count() == 0) Add("Flatten", {first_input()});
+    return Finish();
   }
 
  private:
-  using Kind = bool (*)(const TensorInfo&);
-  static bool IsAny(const TensorInfo&) { return true; }
-  static bool IsFloat(const TensorInfo& info) {
-    return info.type == DataType::kFloat32;
-  }
-  static bool IsPacked(const TensorInfo& info) { return IsBits(info.type); }
-  static bool IsReal(const TensorInfo& info) { return !IsBits(info.type); }
-
-  // ------------------------------------------------------- tensors and nodes
-
-  int64_t PickChannels() {
-    return random_.Pick<int64_t>({1,  2,  3,  4,  5,  7,  8,  9,  15,  16, 17,
-                                  24, 31, 32, 33, 48, 63, 64, 65, 100, 129});
-  }
-
-  const TensorInfo& Info(const std::string& tensor) {
-    return tensors_.at(tensor);
-  }
-
-  // A tensor of a kind, often the newest; empty if there is none.
-  std::string PickTensor(Kind kind) {
-    std::vector<std::string> names;
-    for (const std::string& name : names_) {
-      if (kind(Info(name))) names.push_back(name);
-    }
-    if (names.empty()) return "";
-    return random_.OneIn(3) ? random_.Pick(names) : names.back();
-  }
-
-  // Another one with the type and shape of `tensor`, or itself.
-  std::string PickTwin(const std::string& tensor) {
-    std::vector<std::string> names;
-    for (const std::string& name : names_) {
-      if (Info(name) == Info(tensor)) names.push_back(name);
-    }
-    return random_.Pick(names);
-  }
-
-  void AddInput() {
-    GraphInput input = {.name = "in" + std::to_string(names_.size())};
-    input.info.type = random_.Pick<DataType>(
-        {DataType::kFloat32, DataType::kFloat32, DataType::kBipolar,
-         DataType::kBipolar, DataType::kUnipolar, DataType::kInt8,
-         DataType::kUint8});
-    if (!test_.graph.inputs.empty() && random_.OneIn(2)) {
-      input.info.shape = test_.graph.inputs[0].info.shape;
-    } else if (random_.OneIn(2)) {
-      input.info.shape = {kBatch, channels_};
-      if (large_) input.info.shape = {kBatch, random_.Int(20, 60), channels_};
-    } else {
-      const int64_t most = large_ ? 14 : 6;
-      input.info.shape = {kBatch, random_.Int(1, most), random_.Int(1, most),
-                          channels_};
-    }
-    Bytes bytes(static_cast<size_t>(*ByteCount(input.info, test_.batch)));
-    if (IsBits(input.info.type)) {
-      const auto words = random_.Words(input.info, test_.batch);
-      std::memcpy(bytes.data(), words.data(), bytes.size());
-    } else if (IsInteger(input.info.type)) {
-      for (uint8_t& byte : bytes) {
-        byte =
-            static_cast<uint8_t>(random_.OneIn(4) ? 0 : random_.Int(-128, 127));
-      }
-    } else {
-      auto floats = random_.Values(random_.PickStyle(),
-                                   static_cast<int64_t>(bytes.size() / 4));
-      if (random_.OneIn(4)) {
-        for (float& x : floats) {
-          if (random_.OneIn(8)) x = random_.Pick<float>({kInf, -kInf, NAN});
-        }
-      }
-      std::memcpy(bytes.data(), floats.data(), bytes.size());
-    }
-    names_.push_back(input.name);
-    tensors_[input.name] = input.info;
-    test_.graph.inputs.push_back(std::move(input));
-    test_.inputs.push_back(std::move(bytes));
-  }
-
-  // The name of the tensor it makes; empty if it is refused.
-  std::string Add(const std::string& op, std::vector<std::string> inputs,
-                  Attributes attributes = {}, Constants constants = {}) {
-    for (const std::string& input : inputs) {
-      if (input.empty()) return "";
-    }
-    const std::string name = "n" + std::to_string(count_++);
-    Node node = {.name = name,
-                 .op = op,
-                 .inputs = std::move(inputs),
-                 .outputs = {name},
-                 .constants = {},
-                 .attributes = std::move(attributes)};
-    std::vector<std::string> added;
-    for (auto& [role, constant] : constants) {
-      std::string shared;
-      if (random_.OneIn(8)) shared = FindConstant(constant.info());
-      node.constants[role] = shared.empty() ? name + "." + role : shared;
-      if (!shared.empty()) continue;
-      added.push_back(name + "." + role);
-      test_.graph.constants[added.back()] = std::move(constant);
-    }
-    test_.graph.nodes.push_back(std::move(node));
-    test_.graph.outputs = {{.name = name}};
-    auto tensors = InferShapes(test_.graph);
-    if (tensors.ok() && IsSmall(tensors->at(name)) && PromisesOf(test_).ok()) {
-      tensors_ = *std::move(tensors);
-      names_.push_back(name);
-      return name;
-    }
-    test_.graph.nodes.pop_back();
-    for (const std::string& constant : added) {
-      test_.graph.constants.erase(constant);
-    }
-    return "";
-  }
-
-  // A float constant of that shape that another node has.
-  std::string FindConstant(const TensorInfo& info) {
-    if (info.type != DataType::kFloat32) return "";
-    for (const auto& [name, constant] : test_.graph.constants) {
-      if (constant.info() == info) return name;
-    }
-    return "";
-  }
-
-  bool IsSmall(const TensorInfo& info) const {
-    return *ElementCount(info.shape, test_.batch) <=
-           (large_ ? 120'000 : 20'000);
-  }
-
-  // -------------------------------------------------------------- constants
-
-  // One value, or one per channel.
-  Constant PerChannel(int64_t channels, Style style) {
-    const int64_t count = random_.OneIn(3) ? 1 : channels;
-    return Constant::Floats({count}, random_.Values(style, count));
-  }
-  Constant PerChannel(int64_t channels) {
-    return PerChannel(channels, random_.PickStyle());
-  }
-
-  Constant Threshold(int64_t channels) {
-    Constant constant = PerChannel(channels);
-    if (!random_.OneIn(4)) return constant;
-    std::vector<float> values(constant.floats().begin(),
-                              constant.floats().end());
-    for (float& value : values) {
-      if (random_.OneIn(2)) {
-        value = random_.Pick<float>({kInf, -kInf, 1e-45f, -1e-45f, -0.0f});
-      }
-    }
-    return Constant::Floats(constant.shape(), std::move(values));
-  }
-
-  Constant BitsOf(Shape shape) {
-    const TensorInfo info = {
-        random_.OneIn(3) ? DataType::kUnipolar : DataType::kBipolar, shape};
-    return Constant::Bits(info.type, std::move(shape), random_.Words(info, 1));
-  }
-
-  std::string PickEncoding() {
-    return random_.OneIn(3) ? "unipolar" : "bipolar";
-  }
-
-  // ------------------------------------------------------------------- nodes
-
   void AddSomething() {
-    switch (random_.Int(0, 15)) {
+    switch (random_.Int(0, 17)) {
       case 0:
       case 1:
       case 2:
@@ -238,12 +51,12 @@ class Maker {
         AddBinarize(PickTensor(IsReal));
         return;
       case 11:
-        AddFloatProduct();
-        return;
       case 12:
-        AddBinaryWeight();
-        return;
+        return AddFloatProduct();
       case 13:
+      case 14:
+        return AddBinaryWeight();
+      case 15:
         return AddPool();
       default:
         return AddMove();
@@ -253,16 +66,18 @@ class Maker {
   // What networks repeat: sign, product, elementwise ops, residual, sign.
   void AddBlock() {
     std::string bits = PickTensor(IsPacked);
-    if (bits.empty() || random_.OneIn(3))
+    if (bits.empty() || random_.OneIn(3)) {
       bits = AddBinarize(PickTensor(IsReal));
-    const std::string product = AddBinaryProduct(bits);
-    std::string tensor = product;
+    }
+    std::string tensor =
+        random_.OneIn(6) ? AddTernaryProduct() : AddBinaryProduct({bits});
     for (int64_t n = random_.Int(0, 4); n > 0 && !tensor.empty(); --n) {
       const std::string next = AddElementwise(tensor);
       if (!next.empty()) tensor = next;
     }
     if (random_.OneIn(2)) AddTwo(tensor);
     if (random_.OneIn(3)) AddPool();
+    if (random_.OneIn(5)) Add("Flatten", {PickTensor(IsFloat)});
     if (random_.OneIn(2)) AddBinarize(PickTensor(IsFloat));
   }
 
@@ -327,8 +142,6 @@ class Maker {
     return parts;
   }
 
-  bool IsImage(const std::string& x) { return Info(x).shape.size() == 4; }
-
   // [bases, out, ...].
   static Shape BasesOf(int64_t bases, int64_t out, const Shape& tail) {
     Shape shape = {bases, out};
@@ -350,10 +163,24 @@ class Maker {
     if (random_.OneIn(4)) constants["add"] = PerChannel(out);
   }
 
-  std::string AddBinaryProduct(const std::string& x) {
+  // sign(x) with three values: half of x >= 0 and half of x > 0.
+  std::string AddTernaryProduct() {
+    const std::string x = PickTensor(IsFloat);
+    const std::string a = Add("Binarize", {x});
+    const std::string b =
+        Add("Binarize", {x}, {},
+            {{"threshold", Constant::Floats({1}, {0x1p-149f})}});
+    return AddBinaryProduct({a, b}, Constant::Floats({2}, {0.5f, 0.5f}));
+  }
+
+  // `beta`: of the activation bases.
+  std::string AddBinaryProduct(std::vector<std::string> inputs,
+                               std::optional<Constant> beta = {}) {
+    const std::string x = inputs[0];
     if (x.empty()) return "";
-    std::vector<std::string> inputs = {x};
-    while (inputs.size() < 3 && random_.OneIn(6)) inputs.push_back(PickTwin(x));
+    while (!beta.has_value() && inputs.size() < 3 && random_.OneIn(6)) {
+      inputs.push_back(PickTwin(x));
+    }
     const int64_t bases = random_.OneIn(6) ? random_.Int(2, 3) : 1;
     ConvParts parts = {{}, PickOut(), {Info(x).shape.back()}};
     const bool conv = IsImage(x) && !random_.OneIn(6);
@@ -365,33 +192,46 @@ class Maker {
     Constants constants = {
         {"weight", BitsOf(BasesOf(bases, parts.out, parts.tail))}};
     AddEpilogue(bases, parts.out, constants);
-    if (inputs.size() > 1 || random_.OneIn(6)) {
+    if (beta.has_value()) {
+      constants["beta"] = *std::move(beta);
+    } else if (inputs.size() > 1 || random_.OneIn(6)) {
       const auto count = static_cast<int64_t>(inputs.size());
-      constants["beta"] =
-          Constant::Floats({count}, random_.Values(random_.PickStyle(), count));
+      auto values = random_.Values(random_.PickStyle(), count);
+      if (random_.OneIn(3)) values.assign(inputs.size(), values[0]);
+      constants["beta"] = Constant::Floats({count}, std::move(values));
     }
-    if (random_.OneIn(8)) AddPost(parts, constants);
+    if (random_.OneIn(8)) AddPost(parts, inputs, constants);
+    bool two_outputs = false;
     if (random_.OneIn(6)) {
       parts.attributes["output_type"] = PickEncoding();
       if (random_.OneIn(2)) constants["threshold"] = Threshold(parts.out);
+      two_outputs = random_.OneIn(3);
     }
     return Add(conv ? "BinaryConv" : "BinaryGemm", inputs, parts.attributes,
-               constants);
+               constants, two_outputs);
   }
 
   // Steps as a file may hold them.
-  void AddPost(ConvParts& parts, Constants& constants) {
+  void AddPost(ConvParts& parts, std::vector<std::string>& inputs,
+               Constants& constants) {
     std::string post;
     const int64_t steps = random_.Int(1, 4);
+    const std::string residual = PickTensor(IsFloat);
+    const int64_t residual_at =
+        residual.empty() ? -1 : random_.Int(0, 2 * steps);
     for (int64_t i = 0; i < steps; ++i) {
-      const std::string step =
+      std::string step =
           random_.Pick<std::string>({"Relu", "PRelu", "Clip", "Add", "Mul"});
+      if (i == residual_at) {
+        step = "Residual";
+        inputs.push_back(residual);
+      }
       post += (i == 0 ? "" : ",") + step;
       const std::string role = "post" + std::to_string(i);
       if (step == "Clip") {
         constants[role] =
             Constant::Floats({2}, random_.Values(random_.PickStyle(), 2));
-      } else if (step != "Relu") {
+      } else if (step != "Relu" && step != "Residual") {
         constants[role] = PerChannel(parts.out);
       }
     }
@@ -576,39 +416,6 @@ class Maker {
         return;
     }
   }
-
-  // -------------------------------------------------------------------- rest
-
-  // What nobody takes, and now and then what somebody takes.
-  void SetOutputs() {
-    test_.graph.outputs.clear();
-    std::set<std::string> used;
-    for (const Node& node : test_.graph.nodes) {
-      used.insert(node.inputs.begin(), node.inputs.end());
-    }
-    for (const Node& node : test_.graph.nodes) {
-      if (!used.contains(node.name) || random_.OneIn(12)) {
-        test_.graph.outputs.push_back({.name = node.name});
-      }
-    }
-    Shuffle(test_.graph.outputs);
-  }
-
-  template <typename T>
-  void Shuffle(std::vector<T>& values) {
-    for (size_t i = values.size(); i > 1; --i) {
-      std::swap(values[i - 1], values[static_cast<size_t>(random_.Int(
-                                   0, static_cast<int64_t>(i) - 1))]);
-    }
-  }
-
-  Random random_;
-  TestCase test_;
-  bool large_ = false;
-  int64_t channels_ = 1;
-  int count_ = 0;
-  std::vector<std::string> names_;
-  std::map<std::string, TensorInfo> tensors_;
 };
 
 }  // namespace
