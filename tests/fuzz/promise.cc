@@ -1,6 +1,8 @@
 #include "tests/fuzz/promise.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -64,29 +66,28 @@ Range Join(const Range& a, const Range& b) {
   return range;
 }
 
-// The largest power of two that divides x.
-double QuantumOf(float x) {
-  if (x == 0) return kInf;
-  if (!std::isfinite(x)) return 0;
-  int exponent = 0;
-  const double mantissa = std::frexp(x, &exponent);
-  const auto digits = static_cast<int64_t>(std::ldexp(mantissa, 24));
-  return std::ldexp(static_cast<double>(digits & -digits), exponent - 24);
-}
-
 struct Values {
-  double quantum = kInf;
+  double quantum = kInf;  // the largest power of two that divides them all
   double largest = 0;
 };
 
+// Infinities and NaN are of unknown quantum, unless they are to be left out.
 Values ValuesOf(std::span<const float> floats, bool finite_only = false) {
+  constexpr int kNone = 1000;
+  int exponent = kNone;
   Values values;
   for (float x : floats) {
-    if (finite_only && !std::isfinite(x)) continue;
-    values.quantum = std::min(values.quantum, QuantumOf(x));
-    values.largest =
-        std::max(values.largest, std::isnan(x) ? kInf : std::abs(double{x}));
+    const auto bits = std::bit_cast<uint32_t>(x) & 0x7FFFFFFF;
+    const int biased = static_cast<int>(bits >> 23);
+    if (bits == 0 || (biased == 255 && finite_only)) continue;
+    if (biased == 255) return {0, kInf};
+    const uint32_t digits =
+        (bits & 0x7FFFFF) | (biased == 0 ? 0 : uint32_t{1} << 23);
+    exponent = std::min(exponent,
+                        std::max(biased, 1) - 150 + std::countr_zero(digits));
+    values.largest = std::max(values.largest, std::abs(double{x}));
   }
+  if (exponent != kNone) values.quantum = std::ldexp(1.0, exponent);
   return values;
 }
 
@@ -231,11 +232,9 @@ class Analysis {
   }
 
   static void Clip(float min, float max, Range& range) {
-    for (float bound : {min, max}) {
-      if (!std::isfinite(bound)) continue;
-      range.quantum = std::min(range.quantum, QuantumOf(bound));
-      range.gross = std::max(range.gross, std::abs(double{bound}));
-    }
+    const Values values = ValuesOf(std::array{min, max}, /*finite_only=*/true);
+    range.quantum = std::min(range.quantum, values.quantum);
+    range.gross = std::max(range.gross, values.largest);
   }
 
   void BatchNorm(const Node& node, bool open, Range& range) const {
