@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <map>
 #include <set>
@@ -185,6 +186,14 @@ void Check(uint32_t seed, Kind kind, int64_t k) {
   const std::vector<int64_t> accumulators(wanted.begin(), wanted.end());
   const auto batch = static_cast<int64_t>(accumulators.size());
   const Constant input = Inputs(type, k, accumulators);
+  std::vector<uint64_t> expected;  // 64 channels: a word
+  for (int64_t accumulator : accumulators) {
+    uint64_t word = 0;
+    for (size_t c = 0; c < channels.size(); ++c) {
+      word |= uint64_t{ExactBit(channels[c], accumulator)} << c;
+    }
+    expected.push_back(word);
+  }
   auto model = Model::FromGraph(
       MakeGraph(type, k, channels, scaled, biased, in_product));
   ASSERT_TRUE(model.ok()) << model.status().message();
@@ -196,19 +205,20 @@ void Check(uint32_t seed, Kind kind, int64_t k) {
           *model,
           {.max_batch = batch, .backend = backend.name, .optimize = fused});
       ASSERT_TRUE(session.ok()) << session.status().message();
-      std::vector<uint64_t> bits(accumulators.size());  // 64 channels: a word
+      std::vector<uint64_t> bits(accumulators.size());
       const InputView in = {input.data(), input.bytes()};
       const OutputView out = {bits.data(), bits.size() * sizeof(uint64_t)};
       ASSERT_TRUE(session->Run(batch, {&in, 1}, {&out, 1}).ok());
       for (size_t i = 0; i < accumulators.size(); ++i) {
-        for (size_t c = 0; c < channels.size(); ++c) {
-          const Channel& p = channels[c];
-          ASSERT_EQ((bits[i] >> c & 1) != 0, ExactBit(p, accumulators[i]))
-              << "accumulator " << accumulators[i] << ", mul " << p.mul
-              << ", add " << p.add << ", gamma " << p.gamma << ", beta "
-              << p.beta << ", mean " << p.mean << ", var " << p.var
-              << ", epsilon " << p.epsilon;
-        }
+        if (bits[i] == expected[i]) continue;
+        const auto c =
+            static_cast<size_t>(std::countr_zero(bits[i] ^ expected[i]));
+        const Channel& p = channels[c];
+        FAIL() << "channel " << c << " has bit " << (bits[i] >> c & 1)
+               << ", accumulator " << accumulators[i] << ", mul " << p.mul
+               << ", add " << p.add << ", gamma " << p.gamma << ", beta "
+               << p.beta << ", mean " << p.mean << ", var " << p.var
+               << ", epsilon " << p.epsilon;
       }
     }
   }

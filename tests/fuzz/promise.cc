@@ -39,7 +39,8 @@ struct Range {
   bool rounded = false;    // a pass may have rounded it in another way
   bool zero = false;       // the sign of its zeros is open
   bool loose = false;      // it comes from a sum that rounds, in any order
-  bool unordered = false;  // such a sum may overflow
+  bool unordered = false;  // such a sum may overflow, or meet what makes NaN
+  bool infinite = false;   // an input has infinities or NaN
   // A step may overflow that a pass may leave out: then the one is NaN or
   // infinite, and the other perhaps not.
   bool overflows = false;
@@ -62,6 +63,7 @@ Range Join(const Range& a, const Range& b) {
   range.zero = a.zero || b.zero;
   range.loose = a.loose || b.loose;
   range.unordered = a.unordered || b.unordered;
+  range.infinite = a.infinite || b.infinite;
   range.overflows = a.overflows || b.overflows;
   return range;
 }
@@ -172,6 +174,8 @@ class Analysis {
       const Values values = ValuesOf(floats, /*finite_only=*/true);
       range.quantum = values.quantum;
       range.gross = values.largest;
+      range.infinite = std::any_of(floats.begin(), floats.end(),
+                                   [](float x) { return !std::isfinite(x); });
     } else if (IsInteger(input.info.type)) {
       range.quantum = 1;
       range.gross = 255;
@@ -228,6 +232,8 @@ class Analysis {
     if (range.affine) {
       range.zero = true;
       range.loose = range.loose || !range.IsExact();
+      // Weights that become 0 by underflow make NaN of infinity.
+      range.unordered = range.unordered || (range.infinite && !range.IsExact());
     }
   }
 
