@@ -290,6 +290,10 @@ class BadInput(RunTest):
             with self.subTest(path=path):
                 self.expect_error(2, path, digits, "--benchmark", "--plugin",
                                   path)
+        pipe = self.path("pipe.so")
+        os.mkfifo(pipe)
+        self.expect_error(2, "not a regular file", digits, "--benchmark",
+                          "--plugin", pipe)
 
 
 class FailureAtRunTime(RunTest):
@@ -442,17 +446,20 @@ class Infer(RunTest):
                  self.run_json("--list-backends")["backends"] if b["usable"]]
         self.assertIn("reference", names)
         results = set()
+        cores = len(os.sched_getaffinity(0))
         for name in names:
             for threads in (1, 2):
                 output = self.path("y.npy")
                 facts = self.run_json(self.model("digits"), "-i", path, "-o",
                                       output, "--backend", name, "--threads",
                                       str(threads))
-                self.assertEqual(facts["threads"], threads)
+                self.assertEqual(facts["threads"], min(threads, cores))
                 self.assertEqual(facts["backend"], name)
                 with open(output, "rb") as file:
                     results.add(file.read())
         self.assertEqual(len(results), 1)
+        if cores < 2:
+            self.skipTest("one core: helper threads are not tested")
 
     def test_topk(self):
         path = self.write("x.npy", npy([2, 1, 28, 28], ramp(2 * 784)))
@@ -683,6 +690,111 @@ class Profile(RunTest):
         origins = {b["name"]: b["origin"] for b in backends["backends"]}
         self.assertEqual(origins["relu-in-c"], plugin)
         self.assertEqual(origins["reference"], "built-in")
+
+
+class Check(RunTest):
+    """bq-run --check: layers of one backend against those of another."""
+
+    def plugin(self):
+        name = [f for f in os.listdir(ARGUMENTS.plugins)
+                if f.endswith("wrong_plugin.so")][0]
+        return os.path.join(ARGUMENTS.plugins, name)
+
+    def check(self, model, *arguments, equal):
+        arguments = (self.model(model), "--check", "reference", *arguments)
+        text = self.run_text(*arguments, status=0 if equal else 1)
+        self.assertEqual("no layer differs" in text, equal, text)
+        facts = self.run_json(*arguments, status=0 if equal else 1)
+        self.assertEqual(facts["equal"], equal, facts)
+        self.assertEqual(facts["check"], "reference")
+        self.assertEqual(facts["first_difference"] is None, equal)
+        return facts["layers"], text
+
+    def wrong(self, model, backend, *arguments, equal=False):
+        layers, text = self.check(model, "--plugin", self.plugin(), "--backend",
+                                  backend, *arguments, equal=equal)
+        layer = [layer for layer in layers if layer["backend"] == backend]
+        self.assertEqual(len(layer), 1, layers)
+        self.assertEqual(layer[0]["against"], "reference")
+        return layer[0], text
+
+    def test_right_backends(self):
+        usable = [b["name"] for b in
+                  self.run_json("--list-backends")["backends"] if b["usable"]]
+        for model in ("digits", "counts", "relu", "color", "sum", "pixels"):
+            for backend in usable:
+                with self.subTest(model=model, backend=backend):
+                    layers, _ = self.check(model, "--backend", backend,
+                                           "--threads", "2", equal=True)
+                    self.assertGreater(len(layers), 0)
+                    self.assertIn(backend, [l["backend"] for l in layers])
+                    self.assertEqual({l["different"] for l in layers}, {0})
+
+    def test_kernel_that_writes_nothing(self):
+        layer, text = self.wrong("relu", "silent")
+        self.assertEqual(layer["name"], "y")
+        self.assertEqual(layer["different"], layer["values"])
+        self.assertEqual(layer["never_written"], layer["values"])
+        self.assertIn("'y' (Relu, silent): 48 of 48 values", text)
+        self.assertIn("48 never written", text)
+        layer, _ = self.wrong("relu", "half")
+        self.assertEqual(layer["never_written"], layer["values"] // 2)
+
+    def test_slightly_wrong_value(self):
+        path = self.write("x.npy", npy([2, 4, 2, 3], ramp(48)))
+        for arguments in ((), ("--input", path)):
+            layer, text = self.wrong("relu", "off", *arguments)
+            self.assertEqual(layer["different"], 1)
+            self.assertEqual(layer["never_written"], 0)
+            self.assertAlmostEqual(layer["largest_difference"], 1 / 1024, 6)
+            self.assertAlmostEqual(layer["got"] - layer["wanted"], 1 / 1024, 6)
+            self.assertEqual(layer["index"], [1, 0, 1, 3])
+            self.assertEqual(layer["allowed"], 0)
+            self.assertIn("[1, 0, 1, 3]", text)
+        # Not in the first item.
+        self.wrong("relu", "off", "--batch", "1", equal=True)
+
+    def test_sums_of_floats(self):
+        """What the order of a sum may change is allowed, and no more."""
+        self.wrong("color", "backwards", equal=True)
+        layer, _ = self.wrong("color", "imprecise")
+        self.assertGreater(layer["allowed"], 0)
+        self.assertGreater(layer["largest_difference"], layer["allowed"])
+
+    def test_only_the_wrong_layer_differs(self):
+        layers, _ = self.check("color", "--plugin", self.plugin(), "--backend",
+                               "imprecise", equal=False)
+        self.assertEqual([l["op"] for l in layers if l["different"]],
+                         ["GlobalAveragePool"])
+
+    def test_padding_bits(self):
+        layer, text = self.wrong("sum", "padding")
+        self.assertTrue(layer["padding_bits_set"])
+        self.assertEqual(layer["different"], 0)
+        self.assertIn("behind the last channel", text)
+
+    def test_bad_usage(self):
+        relu = self.model("relu")
+        self.expect_error(2, "abacus", relu, "--check", "abacus")
+        self.expect_error(2, "--check", relu, "--check", "reference",
+                          "--benchmark")
+        self.expect_error(2, "--check", relu, "--check", "reference",
+                          "--profile", self.path("trace.json"))
+
+
+class Threads(RunTest):
+    def test_fewer_than_asked_for(self):
+        used = self.run_json(self.model("relu"), "--benchmark", "--runs", "1",
+                             "--threads", "0")["threads"]
+        for mode in (("--benchmark", "--runs", "1"), ("--check", "reference")):
+            result = self.start(self.model("relu"), *mode, "--threads", "1000",
+                                "--json")
+            self.assertIn(b"bq-run: --threads 1000: ", result.stderr)
+            facts = json.loads(result.stdout)
+            self.assertEqual(facts["threads"], used)
+            self.assertEqual(facts["threads_requested"], 1000)
+            result = self.start(self.model("relu"), *mode, "--threads", "1")
+            self.assertEqual(result.stderr, b"")
 
 
 class Backends(RunTest):

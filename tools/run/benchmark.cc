@@ -1,13 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
 
 #include "common/command_line.h"
-#include "common/memory.h"
 #include "common/progress.h"
 #include "run/inputs.h"
 #include "run/modes.h"
+#include "run/random_inputs.h"
 #include "run/report.h"
 #include "run/runner.h"
 
@@ -18,35 +17,6 @@ constexpr double kWarmUpUs = 0.2e6;
 constexpr double kMeasureUs = 2e6;
 constexpr int64_t kFewestRuns = 20;
 constexpr int64_t kMostRuns = 1000000;
-
-// Normal values, or any bytes for integers: zeros would flatter anything that
-// skips them.
-Result<Inputs> RandomInputs(const Model& model, int64_t count) {
-  constexpr unsigned kSeed = 1;
-  std::mt19937 generator(kSeed);
-  std::normal_distribution<float> normal;
-  Inputs inputs;
-  inputs.count = count;
-  for (size_t i = 0; i < model.num_inputs(); ++i) {
-    const Result<int64_t> elements = ElementCount(model.input(i).shape, count);
-    if (!elements.ok()) return elements.status();
-    const std::string name = "input '" + model.input_name(i) + "'";
-    const auto add = [&](auto values, const auto& next) {
-      if (!values.ok()) return values.status();
-      std::generate(values->begin(), values->end(), next);
-      inputs.values.push_back(*std::move(values));
-      return Status();
-    };
-    const Status status =
-        IsInteger(model.input(i).type)
-            ? add(tools::MakeVector<uint8_t>(*elements, name),
-                  [&] { return static_cast<uint8_t>(generator()); })
-            : add(tools::MakeVector<float>(*elements, name),
-                  [&] { return normal(generator); });
-    if (!status.ok()) return status;
-  }
-  return inputs;
-}
 
 // Runs the batches of the inputs in turn, `runs` times if that is given, or
 // else until both a number of runs and a time are reached.

@@ -21,6 +21,8 @@ Status RunModel(Mode mode, const Model& model, const Options& options) {
       return Evaluate(model, options);
     case Mode::kBenchmark:
       return Benchmark(model, options);
+    case Mode::kCheck:
+      return Check(model, options);
     case Mode::kDescribe:
       return Describe(model, options);
     case Mode::kListBackends:

@@ -18,7 +18,11 @@ Status Evaluate(const Model& model, const Options& options);
 // --benchmark: latency and throughput.
 Status Benchmark(const Model& model, const Options& options);
 
-// Neither of these: what is in the model.
+// --check: whether the layers give on one backend what they give on another.
+// kInternal, after the report, if one does not.
+Status Check(const Model& model, const Options& options);
+
+// None of these: what is in the model.
 Status Describe(const Model& model, const Options& options);
 
 // --list-backends.

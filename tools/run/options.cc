@@ -19,6 +19,7 @@ constexpr char kFooter[] = R"(Examples:
   bq-run signs.json --dataset folder:data/signs
   bq-run lenet.json --benchmark --threads 2 --batch 8
   bq-run lenet.json --benchmark --profile trace.json
+  bq-run lenet.json --check reference --plugin mine.so --backend mine
   bq-run --list-backends
 
 Pictures and idx files are prepared as the model says (scale, mean, std; a uint8 input takes the pixels as they are), and resized to its input. Dimensions of .npy files are in the model's order, NCHW or NHWC; the first is the batch, of any size.
@@ -77,6 +78,13 @@ void DeclareModes(CLI::App* app, Options* o) {
       ->check(CLI::Range(int64_t{1}, kMaxCount))
       ->group(kGroup);
 
+  auto* check = app->add_option(
+      "--check", o->check,
+      "Compare each layer's outputs with those of another backend (reference), "
+      "on --input or else on random values, and say which is the first that "
+      "differs");
+  check->option_text("BACKEND")->group(kGroup);
+
   app->add_flag("--list-backends", o->list_backends,
                 "List backends, and which one is chosen")
       ->group(kGroup);
@@ -84,6 +92,8 @@ void DeclareModes(CLI::App* app, Options* o) {
   dataset->excludes(input)->excludes(benchmark);
   output->needs(input)->excludes(benchmark);
   topk->needs(input)->excludes(benchmark);
+  check->excludes(dataset)->excludes(output)->excludes(topk)->excludes(
+      benchmark);
   limit->needs(dataset);
   show->needs(dataset);
   runs->needs(benchmark);
@@ -150,11 +160,16 @@ Result<Mode> SelectMode(const Options& o) {
   };
   if (o.list_backends) {
     const bool other = !o.model.empty() || !o.inputs.empty() || o.benchmark ||
-                       !o.dataset.empty() || !o.profile.empty();
+                       !o.dataset.empty() || !o.check.empty() ||
+                       !o.profile.empty();
     if (other) return invalid("--list-backends takes no model and no mode");
     return Mode::kListBackends;
   }
   if (o.model.empty()) return invalid("no model given");
+  if (!o.check.empty()) {
+    if (!o.profile.empty()) return invalid("--profile excludes --check");
+    return Mode::kCheck;
+  }
   if (o.benchmark) return Mode::kBenchmark;
   if (!o.dataset.empty()) return Mode::kDataset;
   if (!o.inputs.empty()) return Mode::kInfer;

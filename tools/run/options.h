@@ -11,7 +11,14 @@
 
 namespace bqengine::run {
 
-enum class Mode { kListBackends, kInfer, kDataset, kBenchmark, kDescribe };
+enum class Mode {
+  kListBackends,
+  kInfer,
+  kDataset,
+  kBenchmark,
+  kCheck,
+  kDescribe
+};
 
 struct Options {
   std::string model;
@@ -19,6 +26,7 @@ struct Options {
   std::vector<std::string> outputs;
   std::string dataset;
   bool benchmark = false;
+  std::string check;  // the backend to compare with
   bool list_backends = false;
 
   int64_t topk = 0;   // 0: 5 where nothing else is asked for, else none

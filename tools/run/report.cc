@@ -70,6 +70,7 @@ Report::Report(const Options& options, const Session& session)
   json_["name"] = name;
   json_["backend"] = backend;
   json_["threads"] = threads;
+  json_["threads_requested"] = options.threads;  // 0: one per core
 }
 
 void Report::Line(std::string_view label, std::string_view text) {

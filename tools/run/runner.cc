@@ -1,11 +1,22 @@
 #include "run/runner.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 
+#include "common/command_line.h"
 #include "common/memory.h"
 
 namespace bqengine::run {
+
+void NoteThreads(int requested, int used) {
+  if (requested <= used) return;  // 0: one per core
+  tools::PrintMessage(
+      "bq-run",
+      fmt::format("--threads {}: uses {}, one for each core of this process",
+                  requested, used));
+}
 
 Result<Runner> Runner::Create(const Model& model, const Options& options,
                               int64_t max_batch) {
@@ -17,6 +28,7 @@ Result<Runner> Runner::Create(const Model& model, const Options& options,
   Result<Session> session = Session::Create(model, session_options);
   if (!session.ok()) return session.status();
 
+  NoteThreads(options.threads, session->threads());
   Runner runner(*std::move(session));
   runner.max_batch_ = max_batch;
   runner.profile_ = session_options.profile;

@@ -19,6 +19,10 @@ namespace bqengine::run {
 // int8 or uint8.
 using Values = std::variant<std::vector<float>, std::vector<uint8_t>>;
 
+// Says on standard error that fewer threads are used than were asked for, if
+// so.
+void NoteThreads(int requested, int used);
+
 class Runner {
  public:
   // Threads, backend and profiling as the options say. kUnsupported if an input
