@@ -120,7 +120,7 @@ void Measure(benchmark::State& state, BconvSpec spec, Target target) {
 
   MeasureAgainstRoofs(
       state, *GetRoofs(target),
-      double(pixels) * double(out * taps * group_in * weight_bases * bases),
+      double(TapsInside(w)) * double(out * group_in * weight_bases * bases),
       {.read = int64_t((x.size() + weight.size()) * sizeof(uint64_t))}, [&] {
         for (int64_t first = 0; first < pixels; first += part_pixels) {
           const BconvPart part = {
@@ -175,7 +175,7 @@ void MeasureGrouped(benchmark::State& state, BconvSpec spec, Target target) {
       .write = y_bytes};
   MeasureAgainstRoofs(
       state, *GetPlaneRoofs(target),
-      double(pixels) * double(out * taps * group_in), traffic, [&] {
+      double(TapsInside(w)) * double(out * group_in), traffic, [&] {
         void* const to = y.get();
         kernels.run(plan, 0, w.batch * w.out_h, x.data(),
                     spec.bits_out ? nullptr : static_cast<float*>(to),

@@ -28,8 +28,9 @@ struct Traffic {
 //   spread_percent    of binmac_per_cycle: from the lower to the upper quartile
 //   ghz               clock rate
 //
-// `binmacs`: of one run. The bandwidth is that of reading and writing as many
-// bytes again and again, from and to whatever cache they fit in.
+// `binmacs`: of one run, without those on padding (TapsInside). The bandwidth
+// is that of reading and writing as many bytes again and again, from and to
+// whatever cache they fit in.
 void MeasureAgainstRoofs(benchmark::State& state, const Roofs& roofs,
                          double binmacs, const Traffic& traffic,
                          const std::function<void()>& kernel);

@@ -141,7 +141,28 @@ bool ParseShape(const std::string& line, BenchmarkShape& shape) {
   return true;
 }
 
+// Of one axis.
+int64_t TapsInside(int64_t in, int64_t out, int64_t kernel, int64_t stride,
+                   int64_t dilation, int64_t pad) {
+  int64_t taps = 0;
+  for (int64_t o = 0; o < out; ++o) {
+    for (int64_t k = 0; k < kernel; ++k) {
+      const int64_t i = o * stride - pad + k * dilation;
+      taps += i >= 0 && i < in ? 1 : 0;
+    }
+  }
+  return taps;
+}
+
 }  // namespace
+
+int64_t TapsInside(const kernels::Window& w) {
+  return w.batch *
+         TapsInside(w.in_h, w.out_h, w.kernel_h, w.stride_h, w.dilation_h,
+                    w.pad_top) *
+         TapsInside(w.in_w, w.out_w, w.kernel_w, w.stride_w, w.dilation_w,
+                    w.pad_left);
+}
 
 std::vector<BenchmarkShape> ReadShapes(const std::string& path) {
   std::ifstream file(path);

@@ -16,6 +16,7 @@
 #include "kernels/wgemm.h"
 #include "measure.h"
 #include "roofs.h"
+#include "shapes.h"
 
 namespace bqengine::bench {
 namespace {
@@ -75,8 +76,8 @@ struct Operands {
   void Measure(benchmark::State& state, const Roofs& roofs,
                const ConvShape& shape, int64_t bytes,
                const std::function<void()>& kernel) {
-    const double macs = double(pixels) * double(shape.out_channels) *
-                        double(taps * shape.in_channels);
+    const double macs = double(TapsInside(shape.window)) *
+                        double(shape.out_channels * shape.in_channels);
     MeasureAgainstRoofs(state, roofs, macs, {.read = bytes}, [&] {
       kernel();
       benchmark::DoNotOptimize(y.data());

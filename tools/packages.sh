@@ -5,7 +5,7 @@ build_packages=(g++ cmake ninja-build libhwy-dev libtbb-dev nlohmann-json3-dev
   libboost-dev libcli11-dev libfmt-dev libstb-dev zlib1g-dev libonnx-dev libprotobuf-dev
   protobuf-compiler)
 test_packages=(libgtest-dev libbenchmark-dev binutils python3
-  python3-jsonschema)
+  python3-jsonschema python3-numpy)
 # What bench/peers.sh compares with; no test needs it.
 bench_packages=(libdnnl-dev libxnnpack-dev libpthreadpool-dev python3-venv)
 # What bq-train is built of: LibTorch, 600 MB with all that comes along, and

@@ -1,10 +1,8 @@
 #include "peers/compare.h"
 
-#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <ctime>
@@ -12,6 +10,7 @@
 #include <stdexcept>
 
 #include "common/statistics.h"
+#include "peers/verify.h"
 
 namespace bqengine::bench {
 namespace {
@@ -79,21 +78,6 @@ std::optional<double> Result(std::vector<double> samples) {
   return tools::Summarize(std::move(samples)).median;
 }
 
-// An engine that computed something else would be compared unfairly.
-void CheckSame(const std::vector<float>& ours, const std::vector<float>& theirs,
-               const std::string& who, const Layer& layer) {
-  // Winograd's algorithm rounds; a wrong tap would be off by half or more.
-  constexpr float kTolerance = 0.1f;
-  bool same = ours.size() == theirs.size();
-  for (size_t i = 0; same && i < ours.size(); ++i) {
-    same = std::abs(ours[i] - theirs[i]) <= kTolerance;
-  }
-  if (!same) {
-    throw std::runtime_error(fmt::format("{}/{}: {} computes something else",
-                                         layer.op, layer.shape_name, who));
-  }
-}
-
 }  // namespace
 
 Times Compare(const std::vector<Column>& columns, const Layer& layer,
@@ -104,30 +88,24 @@ Times Compare(const std::vector<Column>& columns, const Layer& layer,
                  .macs = layer.Macs(),
                  .threads = threads,
                  .us = {},
+                 .differences = {},
                  .implementations = {},
                  .notes = {}};
   std::vector<std::unique_ptr<Contender>> contenders;
-  std::vector<float> first_output;
   for (const Column& column : columns) {
     std::unique_ptr<Contender> contender;
+    std::optional<double> difference;
     if (column.make) {
       try {
         contender = column.make(layer, threads);
-        contender->Run();
+        difference = Verify(layer, *contender);
+        contender->Rest();
       } catch (const std::runtime_error& error) {
         contender = nullptr;
-        times.notes.push_back(column.heading + ": " + error.what());
+        times.notes.push_back(column.heading + ": not timed: " + error.what());
       }
     }
-    if (contender != nullptr) {
-      const std::vector<float> output = contender->Output();
-      if (first_output.empty()) {
-        first_output = output;
-      } else if (!output.empty()) {
-        CheckSame(first_output, output, column.heading, layer);
-      }
-      contender->Rest();
-    }
+    times.differences.push_back(difference);
     times.implementations.push_back(
         contender == nullptr ? "" : contender->Implementation());
     contenders.push_back(std::move(contender));

@@ -15,17 +15,21 @@ struct Times {
   kernels::ConvShape conv;
   double macs = 0;
   int threads = 1;
-  std::vector<std::optional<double>> us;     // of each column
+  std::vector<std::optional<double>> us;  // of each column
+  // Of each column whose answer was verified, the largest difference from the
+  // right one; else there is no time.
+  std::vector<std::optional<double>> differences;
   std::vector<std::string> implementations;  // of each column
   std::vector<std::string> notes;            // what is missing, and why
 };
 
-// In each of `rounds` every column runs some milliseconds, first warming up,
+// Whose answer is not the layer's is not timed (Verify); a note says why. In
+// each of `rounds` every other column runs some milliseconds, first warming up,
 // one after the other, so that nobody gains from a moment in which the machine
 // is quiet. The result is the median: of one thread of processor times, of
 // several of times on the wall, which on a busy machine are those of the other
-// programs. Runs in which the system took a core away do not count, unless in a round there were no others.
-// Throws std::runtime_error if columns that compute the same do not agree.
+// programs. Runs in which the system took a core away do not count, unless in a
+// round there were no others.
 Times Compare(const std::vector<Column>& columns, const Layer& layer,
               int threads, int rounds);
 

@@ -4,6 +4,8 @@
 #include <random>
 #include <set>
 
+#include "kernels/reference.h"
+
 namespace bqengine::bench {
 namespace {
 
@@ -21,6 +23,29 @@ void RandomSigns(std::mt19937_64& random, int64_t rows, int64_t bits,
           bit << (i % kernels::kWordBits);
     }
   }
+}
+
+std::vector<float> RightAnswer(const Layer& layer,
+                               const std::vector<float>& x) {
+  const size_t out = size_t(layer.shape.out_channels);
+  std::vector<float> y(size_t(layer.OutputPixels()) * out);
+  kernels::reference::Conv(layer.shape, x.data(), layer.weight.data(), nullptr,
+                           y.data());
+  for (size_t i = 0; i < y.size(); ++i) {
+    y[i] = y[i] * layer.mul[i % out] + layer.add[i % out];
+  }
+  return y;
+}
+
+LayerInput MakeInput(std::mt19937_64& random, const Layer& layer) {
+  const kernels::Window& w = layer.shape.window;
+  LayerInput input;
+  RandomSigns(random, w.batch * w.in_h * w.in_w, layer.shape.in_channels,
+              input.x, input.x_bits);
+  input.y = RightAnswer(layer, input.x);
+  for (const float x : input.x) input.unsigned_x.push_back(std::max(x, 0.0f));
+  input.unsigned_y = RightAnswer(layer, input.unsigned_x);
+  return input;
 }
 
 }  // namespace
@@ -42,23 +67,24 @@ Layer MakeLayer(const BenchmarkShape& shape) {
                  .shape_name = shape.name.substr(slash + 1),
                  .shape = conv,
                  .is_gemm = shape.name.starts_with("bgemm"),
-                 .x = {},
                  .weight = {},
-                 .x_bits = {},
                  .weight_bits = {},
                  .mul = {},
-                 .add = {}};
-  RandomSigns(random, w.batch * w.in_h * w.in_w, conv.in_channels, layer.x,
-              layer.x_bits);
+                 .add = {},
+                 .inputs = {}};
   RandomSigns(random, conv.out_channels * w.kernel_h * w.kernel_w,
               conv.in_channels / conv.groups, layer.weight, layer.weight_bits);
-  // Powers of two and small whole numbers: nothing is rounded.
-  std::uniform_int_distribution<int> exponent(-2, 1), whole(-8, 8);
+  // Powers of two and small even numbers: nothing is rounded.
+  std::uniform_int_distribution<int> exponent(-2, 1), half(-4, 4);
   for (int64_t o = 0; o < conv.out_channels; ++o) {
     const int power = exponent(random);
     layer.mul.push_back(power < 0 ? 1.0f / float(1 << -power)
                                   : float(1 << power));
-    layer.add.push_back(float(whole(random)));
+    layer.add.push_back(float(2 * half(random)));
+  }
+  constexpr int kInputs = 2;
+  for (int i = 0; i < kInputs; ++i) {
+    layer.inputs.push_back(MakeInput(random, layer));
   }
   return layer;
 }

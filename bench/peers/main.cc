@@ -8,8 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,7 +40,8 @@ void DeclareOptions(CLI::App* app, Options* options) {
       "Times binary layers in bqengine, and the same layers in oneDNN and "
       "XNNPACK in int8 and in fp32: all in this process, in turns, on one "
       "thread "
-      "and then on several. Prints a table in microseconds with, in brackets, "
+      "and then on several. Whose answer is not the layer's is not timed. "
+      "Prints a table in microseconds with, in brackets, "
       "how "
       "many times longer than ours a peer takes.");
   app->add_option("--threads", options->threads,
@@ -96,22 +95,25 @@ Status CheckWritable(const std::string& path) {
   return Status();
 }
 
-// What is missing and why, each reason once, with the layers that it is about.
-void PrintNotes(const Report& report) {
-  for (const Column& column : report.engines.columns) {
+// Which engines are missing, and why.
+void PrintMissing(const Engines& engines) {
+  for (const Column& column : engines.columns) {
     if (column.make) continue;
     tools::PrintMessage(kCommand, column.heading + ": " + column.missing);
   }
-  std::map<std::string, std::set<std::string>> layers;
+}
+
+// What peers cannot do is theirs; an answer of ours that is not right is a
+// fault.
+Status CheckOurs(const Report& report) {
   for (const Times& times : report.times) {
-    for (const std::string& note : times.notes) {
-      layers[note].insert(times.op + " " + times.shape);
+    for (size_t i = 0; i < report.engines.columns.size(); ++i) {
+      const Column& column = report.engines.columns[i];
+      if (!column.ours || times.differences[i].has_value()) continue;
+      return Status(StatusCode::kInternal, column.heading + " was not timed");
     }
   }
-  for (const auto& [note, names] : layers) {
-    tools::PrintMessage(kCommand,
-                        fmt::format("{} ({})", note, fmt::join(names, ", ")));
-  }
+  return Status();
 }
 
 // Threads that wait for each other take as long as the one that others hold up.
@@ -161,16 +163,18 @@ Status Run(const Options& options) {
   }
   WarnIfBusy(options);
   report.times = CompareAll(shapes, report.engines.columns, options);
-  PrintNotes(report);
-  tools::Print(EnginesLine(report) + "\n" + MakeTables(report));
+  PrintMissing(report.engines);
+  tools::Print(EnginesLine(report) + "\n\n" + AnswerLines(report) +
+               MakeTables(report));
   if (!options.json.empty()) {
     const Status status = tools::WriteFile(options.json, MakeJson(report));
     if (!status.ok()) return status;
   }
   if (!options.plot.empty()) {
-    return tools::WriteFile(options.plot, MakePlot(report));
+    const Status status = tools::WriteFile(options.plot, MakePlot(report));
+    if (!status.ok()) return status;
   }
-  return Status();
+  return CheckOurs(report);
 }
 
 }  // namespace

@@ -75,21 +75,27 @@ class OurContender : public Contender {
  public:
   OurContender(const Layer& layer, const Form& form, Session session)
       : session_(std::move(session)),
+        form_(form),
         batch_(layer.shape.window.batch),
-        x_(layer.x),
-        x_bits_(layer.x_bits) {
+        out_(layer.shape.out_channels) {
     const size_t pixels = size_t(layer.OutputPixels());
-    const size_t out = size_t(layer.shape.out_channels);
     if (form.bits_out) {
-      y_bits_.resize(pixels * size_t(kernels::WordsFor(int64_t(out))));
+      y_bits_.resize(pixels * size_t(kernels::WordsFor(out_)));
       output_ = {y_bits_.data(), y_bits_.size() * sizeof(uint64_t)};
     } else {
-      y_.resize(pixels * out);
+      y_.resize(pixels * size_t(out_));
       output_ = {y_.data(), y_.size() * sizeof(float)};
     }
-    input_ = form.bits_in
-                 ? InputView{x_bits_.data(), x_bits_.size() * sizeof(uint64_t)}
-                 : InputView{x_.data(), x_.size() * sizeof(float)};
+  }
+
+  void SetInput(const LayerInput& input) override {
+    if (form_.bits_in) {
+      x_bits_ = input.x_bits;
+      input_ = {x_bits_.data(), x_bits_.size() * sizeof(uint64_t)};
+    } else {
+      x_ = input.x;
+      input_ = {x_.data(), x_.size() * sizeof(float)};
+    }
   }
 
   void Run() override {
@@ -97,12 +103,26 @@ class OurContender : public Contender {
     if (!status.ok()) Fail(status);
   }
 
-  std::vector<float> Output() override { return y_; }
+  Answer Output() override {
+    if (!form_.bits_out) return {.values = y_};
+    const size_t words = size_t(kernels::WordsFor(out_));
+    Answer answer = {.values = {}, .signs = true};
+    for (size_t row = 0; row < y_bits_.size(); row += words) {
+      for (size_t o = 0; o < size_t(out_); ++o) {
+        const uint64_t bit =
+            y_bits_[row + o / kernels::kWordBits] >> (o % kernels::kWordBits) &
+            1;
+        answer.values.push_back(bit == 1 ? 1.0f : -1.0f);
+      }
+    }
+    return answer;
+  }
   std::string Implementation() const override { return session_.backend(); }
 
  private:
   Session session_;
-  int64_t batch_;
+  Form form_;
+  int64_t batch_, out_;
   std::vector<float> x_, y_;
   std::vector<uint64_t> x_bits_, y_bits_;
   InputView input_;
@@ -142,6 +162,7 @@ void AddOurs(const std::string& backend, Engines& engines) {
     engines.columns.push_back(
         {.key = key,
          .heading = heading,
+         .ours = true,
          .make = [form, backend](const Layer& layer, int threads) {
            return MakeContender(layer, form, backend, threads);
          }});

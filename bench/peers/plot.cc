@@ -18,7 +18,7 @@ constexpr int kValueWidth = 130;  // text behind the longest bar
 constexpr int kMargin = 16;
 constexpr int kBar = 12;
 constexpr int kGroupGap = 10;
-constexpr int kHeadingHeight = 34;    // "2 threads"
+constexpr int kLegendGap = 20;
 constexpr double kLongestRatio = 40;  // what is longer is cut off
 
 struct Series {
@@ -37,9 +37,7 @@ std::vector<Series> DrawnSeries(const Report& report) {
   for (size_t i = 0; i < report.engines.columns.size(); ++i) {
     const Column& column = report.engines.columns[i];
     const bool ours = i == 0;
-    if (!ours && (column.key == "packed_us" || column.key == "float_us")) {
-      continue;
-    }
+    if (column.ours && !ours) continue;
     const std::string_view color =
         ours ? kColors[0] : kColors[1 + peers++ % (std::size(kColors) - 1)];
     const bool drawn = std::any_of(
@@ -127,37 +125,30 @@ std::string DrawLegend(const std::vector<Series>& series, int y) {
 
 std::string MakePlot(const Report& report) {
   const std::vector<Series> series = DrawnSeries(report);
+  std::vector<const Times*> drawn;
   double longest = 1;
-  std::vector<int> thread_counts;
   for (const Times& times : report.times) {
+    // The bars of others are measured by ours.
+    if (times.threads > 1 || !times.us[0].has_value()) continue;
+    drawn.push_back(&times);
     for (const Series& one : series) {
       const auto& us = times.us[one.column];
       if (us.has_value()) longest = std::max(longest, *us / *times.us[0]);
     }
-    if (std::find(thread_counts.begin(), thread_counts.end(), times.threads) ==
-        thread_counts.end()) {
-      thread_counts.push_back(times.threads);
-    }
   }
-
   longest = std::min(longest, kLongestRatio);
 
   int y = kMargin + 14;
-  std::string body = Text(kMargin, y, "class=\"t\"",
-                          "Binary layers: how many times longer others take");
+  std::string body =
+      Text(kMargin, y, "class=\"t\"",
+           "Binary layers on one thread: how many times longer others take");
   y += 20;
   body += Text(kMargin, y, "", EnginesLine(report));
   y += 24;
   body += DrawLegend(series, y);
-  for (const int threads : thread_counts) {
-    y += kHeadingHeight;
-    body += Text(kMargin, y - 8, "class=\"t\"",
-                 fmt::format("{} thread{}", threads, threads == 1 ? "" : "s"));
-    for (const Times& times : report.times) {
-      if (times.threads == threads) {
-        y = DrawLayer(times, series, longest, y, body);
-      }
-    }
+  y += kLegendGap;
+  for (const Times* times : drawn) {
+    y = DrawLayer(*times, series, longest, y, body);
   }
   const int height = y + kMargin;
   return fmt::format(

@@ -8,8 +8,8 @@
 
 namespace bqengine::bench {
 
-// SVG: for each layer a group of bars, as long as an engine takes longer than
-// ours; its time and the ratio stand beside it.
+// SVG, of one thread: for each layer a group of bars, as long as an engine
+// takes longer than ours; its time and the ratio stand beside it.
 std::string MakePlot(const Report& report);
 
 }  // namespace bqengine::bench

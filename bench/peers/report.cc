@@ -6,13 +6,11 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 namespace bqengine::bench {
 namespace {
-
-// Columns of ours; the others are compared with the first of these.
-constexpr size_t kOurColumns = 3;
 
 using TableRow = std::vector<std::string>;
 
@@ -24,29 +22,33 @@ std::string FormatRatio(double ratio) {
 std::map<std::string, double> OneThreadTimes(const Report& report) {
   std::map<std::string, double> times;
   for (const Times& row : report.times) {
-    if (row.threads == 1) times[row.op + "/" + row.shape] = row.us[0].value();
+    if (row.threads == 1 && row.us[0].has_value()) {
+      times[row.op + "/" + row.shape] = *row.us[0];
+    }
   }
   return times;
 }
 
-TableRow MakeRow(const Times& times,
+// Peers are compared with the first of our columns.
+TableRow MakeRow(const Times& times, const std::vector<Column>& columns,
                  const std::map<std::string, double>& one_thread) {
-  const double ours = times.us[0].value();
+  const std::optional<double> ours = times.us[0];
   TableRow cells = {times.op + " " + times.shape};
   for (size_t i = 0; i < times.us.size(); ++i) {
     if (!times.us[i].has_value()) {
       cells.push_back("-");
-    } else if (i < kOurColumns) {
+    } else if (columns[i].ours || !ours.has_value()) {
       cells.push_back(FormatUs(*times.us[i]));
     } else {
       cells.push_back(fmt::format("{} ({})", FormatUs(*times.us[i]),
-                                  FormatRatio(*times.us[i] / ours)));
+                                  FormatRatio(*times.us[i] / *ours)));
     }
   }
   if (times.threads > 1) {
     const auto one = one_thread.find(times.op + "/" + times.shape);
-    cells.push_back(one == one_thread.end() ? "-"
-                                            : FormatRatio(one->second / ours));
+    cells.push_back(one == one_thread.end() || !ours.has_value()
+                        ? "-"
+                        : FormatRatio(one->second / *ours));
   }
   return cells;
 }
@@ -89,13 +91,20 @@ nlohmann::ordered_json LayerJson(const kernels::ConvShape& conv) {
 
 std::string CpuName() {
   std::ifstream info("/proc/cpuinfo");
+  std::map<std::string, std::string> first;  // of the first processor
   for (std::string line; std::getline(info, line);) {
     const size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string::npos) {
-      return line.substr(colon + 2);
-    }
+    if (colon == std::string::npos) continue;
+    first.emplace(line.substr(0, line.find_last_not_of(" \t", colon - 1) + 1),
+                  line.substr(colon + 2));
   }
-  return "unknown processor";
+  if (!first.contains("model name")) return "unknown processor";
+  std::string name = first["model name"];
+  if (first.contains("cpu family") && first.contains("model")) {
+    name += fmt::format(" (family {}, model {})", first["cpu family"],
+                        first["model"]);
+  }
+  return name;
 }
 
 std::string FormatUs(double us) {
@@ -109,6 +118,35 @@ std::string EnginesLine(const Report& report) {
     line += "; oneDNN " + engines.onednn + ", may use " + engines.onednn_isa;
   }
   return line;
+}
+
+std::string AnswerLines(const Report& report) {
+  std::string text;
+  for (size_t i = 0; i < report.engines.columns.size(); ++i) {
+    size_t verified = 0;
+    double largest = 0;
+    for (const Times& times : report.times) {
+      if (!times.differences[i].has_value()) continue;
+      ++verified;
+      largest = std::max(largest, *times.differences[i]);
+    }
+    if (verified == 0) continue;
+    text += fmt::format(
+        "- {}: answer verified in {} of {} rows, largest difference {:.2g}\n",
+        report.engines.columns[i].heading, verified, report.times.size(),
+        largest);
+  }
+  // Each reason once, with the layers that it is about.
+  std::map<std::string, std::set<std::string>> layers;
+  for (const Times& times : report.times) {
+    for (const std::string& note : times.notes) {
+      layers[note].insert(times.op + " " + times.shape);
+    }
+  }
+  for (const auto& [note, names] : layers) {
+    text += fmt::format("- {} ({})\n", note, fmt::join(names, ", "));
+  }
+  return text;
 }
 
 std::string MakeTables(const Report& report) {
@@ -126,7 +164,7 @@ std::string MakeTables(const Report& report) {
     std::vector<TableRow> rows = {heading};
     for (const Times& times : report.times) {
       if (times.threads == threads) {
-        rows.push_back(MakeRow(times, one_thread));
+        rows.push_back(MakeRow(times, report.engines.columns, one_thread));
       }
     }
     text += "\n" + AlignedMarkdown(rows);
@@ -147,6 +185,13 @@ std::string MakeJson(const Report& report) {
         object[columns[i].key] = nullptr;
       }
     }
+    nlohmann::ordered_json answers = nlohmann::ordered_json::object();
+    for (size_t i = 0; i < columns.size(); ++i) {
+      if (times.differences[i].has_value()) {
+        answers[columns[i].key] = *times.differences[i];
+      }
+    }
+    object["answers"] = answers;
     object["macs"] = times.macs;
     object["layer"] = LayerJson(times.conv);
     object["cpu"] = report.cpu;

@@ -17,8 +17,8 @@ struct Report {
   std::vector<Times> times;
 };
 
-// "Intel(R) Xeon(R) Processor"; "unknown processor" where the system does not
-// tell.
+// "AMD EPYC (family 25, model 1)": virtual machines tell less by names than by
+// numbers. "unknown processor" where the system does not tell.
 std::string CpuName();
 
 // Three digits that matter, or all of a whole number.
@@ -27,12 +27,17 @@ std::string FormatUs(double us);
 // Which engines, in one line.
 std::string EnginesLine(const Report& report);
 
+// Whose answers were verified, in how many rows of the tables, and what was not
+// timed and why: a list in Markdown.
+std::string AnswerLines(const Report& report);
+
 // A Markdown table for each number of threads: times in microseconds and, of
 // peers, how many times longer than "ours".
 std::string MakeTables(const Report& report);
 
 // A list of objects, one for each layer and number of threads. Where a column
-// is missing its value is null.
+// is missing its value is null. "answers" has the largest difference from the
+// right answer, of columns that were verified.
 std::string MakeJson(const Report& report);
 
 }  // namespace bqengine::bench

@@ -3,7 +3,7 @@
 #include <pthreadpool.h>
 #include <xnnpack.h>
 
-#include <cmath>
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <type_traits>
@@ -18,6 +18,9 @@ constexpr size_t kSlack = XNN_EXTRA_BYTES;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 // Of int8 outputs: accumulators of K signs go to sqrt(K) and some more.
 constexpr float kOutputScale = 4.0f;
+constexpr int8_t kLowest = -128, kHighest = 127;
+// Of int8 weights where there is only one: a part of every factor.
+constexpr float kOneScale = 0.25f;
 
 void Check(xnn_status status, const char* what) {
   if (status == xnn_status_success) return;
@@ -30,19 +33,20 @@ template <typename T>
 class XnnpackContender : public Contender {
  public:
   XnnpackContender(const Layer& layer, int threads)
-      : x_(layer.x.begin(), layer.x.end()),
+      : x_(layer.inputs[0].x.size() + kSlack),
         y_(size_t(layer.OutputPixels() * layer.shape.out_channels)),
         threads_(threads) {
     Check(xnn_initialize(nullptr), "it does not know this processor");
-    x_.resize(x_.size() + kSlack);
     if (threads > 1) pool_.reset(pthreadpool_create(size_t(threads)));
     const size_t per_channel =
         layer.weight.size() / size_t(layer.shape.out_channels);
-    // fp32 has its factors in the weights, int8 in scales.
+    // fp32 has its factors in the weights, int8 in scales, if it has them.
     std::vector<T> weight;
     for (size_t i = 0; i < layer.weight.size(); ++i) {
-      const float factor =
-          std::is_same_v<T, float> ? layer.mul[i / per_channel] : 1.0f;
+      const float mul = layer.mul[i / per_channel];
+      const float factor = std::is_same_v<T, float> ? mul
+                           : layer.is_gemm          ? mul / kOneScale
+                                                    : 1.0f;
       weight.push_back(T(layer.weight[i] * factor));
     }
     if (layer.is_gemm) {
@@ -50,6 +54,10 @@ class XnnpackContender : public Contender {
     } else {
       MakeConvolution(layer, weight);
     }
+  }
+
+  void SetInput(const LayerInput& input) override {
+    std::copy(input.x.begin(), input.x.end(), x_.begin());
   }
 
   void Run() override {
@@ -63,11 +71,16 @@ class XnnpackContender : public Contender {
         PTHREADPOOL_FLAG_YIELD_WORKERS);
   }
 
-  std::vector<float> Output() override {
+  Answer Output() override {
     if constexpr (std::is_same_v<T, float>) {
-      return y_;
+      return {.values = y_};
     } else {
-      return {};
+      Answer answer = {.values = {y_.begin(), y_.end()},
+                       .step = kOutputScale,
+                       .lowest = kLowest * kOutputScale,
+                       .highest = kHighest * kOutputScale};
+      for (float& value : answer.values) value *= kOutputScale;
+      return answer;
     }
   }
 
@@ -79,8 +92,14 @@ class XnnpackContender : public Contender {
     void operator()(pthreadpool_t pool) const { pthreadpool_destroy(pool); }
   };
 
+  // Of int8: in units of the accumulators.
   static std::vector<int32_t> Biases(const Layer& layer) {
-    return {layer.add.begin(), layer.add.end()};
+    std::vector<int32_t> biases;
+    for (size_t o = 0; o < layer.add.size(); ++o) {
+      const float scale = layer.is_gemm ? kOneScale : layer.mul[o];
+      biases.push_back(int32_t(layer.add[o] / scale));
+    }
+    return biases;
   }
 
   void MakeFullyConnected(const Layer& layer, const std::vector<T>& weight) {
@@ -98,10 +117,11 @@ class XnnpackContender : public Contender {
                                              pool_.get()),
             "set up");
     } else {
-      Check(xnn_create_fully_connected_nc_qs8(
-                in, out, in, out, 0, 1.0f, 1.0f, weight.data(),
-                Biases(layer).data(), 0, kOutputScale, -128, 127, 0, &op),
-            "fully connected layer");
+      Check(
+          xnn_create_fully_connected_nc_qs8(
+              in, out, in, out, 0, 1.0f, kOneScale, weight.data(),
+              Biases(layer).data(), 0, kOutputScale, kLowest, kHighest, 0, &op),
+          "fully connected layer");
       op_.reset(op);
       Check(xnn_setup_fully_connected_nc_qs8(op, rows, x_.data(), y_.data(),
                                              pool_.get()),
@@ -140,7 +160,7 @@ class XnnpackContender : public Contender {
       const std::vector<int32_t> biases = Biases(layer);
       create(xnn_create_convolution2d_nhwc_qc8, int8_t{0}, 1.0f,
              layer.mul.data(), weight.data(), biases.data(), int8_t{0},
-             kOutputScale, int8_t{-128}, int8_t{127});
+             kOutputScale, kLowest, kHighest);
       set_up(xnn_setup_convolution2d_nhwc_qc8);
     }
   }

@@ -1,10 +1,13 @@
-"""Layers as bq-bench-peers writes them, and what all peers do with them."""
+"""Layers as bq-bench-peers writes them, and what is done with all peers: their
+answers are verified, then they are timed."""
 
 import dataclasses
 import json
 import statistics
 import sys
 import time
+
+import answers
 
 # A layer is timed as the difference between a network that has it this many
 # times more and one that has it once: what happens at the borders of a network
@@ -68,47 +71,70 @@ def time_us(run, runs):
     return (time.process_time_ns() - start) / 1e3 / runs
 
 
-def layer_us(layer, make):
-    """Median time of a layer, in microseconds of the processor.
+def counts(layer):
+    """How many times a layer is in the networks that it is timed by."""
+    return (1, 1 + REPEATS) if layer.repeatable else (1,)
 
-    make(n) returns a function that runs a network with the layer n times.
-    """
-    networks = [(1, make(1))]
-    if layer.repeatable:
-        networks.append((1 + REPEATS, make(1 + REPEATS)))
-    samples = {n: [] for n, _ in networks}
-    for _ in range(ROUNDS):
-        for n, run in networks:
-            warm_us = min(time_us(run, 1) for _ in range(3))
-            runs = max(1, int(ROUND_SECONDS * 1e6 / max(warm_us, 1) / len(networks)))
-            samples[n].append(time_us(run, runs))
-    medians = {n: statistics.median(times) for n, times in samples.items()}
-    if not layer.repeatable:
+
+def layer_us(medians):
+    """Of a layer, from the median times of networks that have it so often."""
+    if len(medians) == 1:
         return medians[1]
     return (medians[1 + REPEATS] - medians[1]) / REPEATS
 
 
-def main(version, columns):
-    """Times all layers of a file (first argument) and writes JSON (second).
+def measure_us(networks):
+    """Median time of a layer, in microseconds of the processor. networks: how
+    often the layer is in it -> network."""
+    samples = {count: [] for count in networks}
+    for _ in range(ROUNDS):
+        for count, network in networks.items():
+            warm_us = min(time_us(network.run, 1) for _ in range(3))
+            runs = max(1, int(ROUND_SECONDS * 1e6 / max(warm_us, 1) / len(networks)))
+            samples[count].append(time_us(network.run, runs))
+    return layer_us({count: statistics.median(us) for count, us in samples.items()})
 
-    columns: key -> function of a layer that returns such a `make`; it raises
-    NotImplementedError for a layer that the engine has nothing for.
+
+def main(version, columns, parts=None):
+    """Verifies and times all layers of a file (first argument) and writes JSON
+    (second).
+
+    columns: key -> function of a layer and how often the network has it, which
+    returns an answers.Network; it raises NotImplementedError for a layer that the
+    engine has nothing for.
+    parts: key of a column -> function of a layer that returns times of parts of
+    it, as key -> microseconds.
     """
-    layers = read_layers(sys.argv[1])
-    times = {key: {} for key in columns}
-    notes = []
+    with open(sys.argv[2], "w") as file:
+        json.dump(
+            {"version": version, **measure(read_layers(sys.argv[1]), columns, parts)},
+            file,
+        )
+
+
+def measure(layers, columns, parts=None):
+    """What `main` does, without the files: {"times": key -> layer -> us,
+    "answers": key -> layer -> largest difference, "notes": what is missing}."""
+    times, verified, notes = {}, {}, []
     for layer in layers:
-        for key, make_of in columns.items():
+        for key, make in columns.items():
             if sys.stderr.isatty():
                 print(f"\r{layer.name} {key}\x1b[K", end="", file=sys.stderr)
+            times.setdefault(key, {})
+            verified.setdefault(key, {})
             try:
-                times[key][layer.name] = layer_us(layer, make_of(layer))
-            except NotImplementedError as error:
-                notes.append(f"{key}: {layer.name}: {error}")
+                networks = {count: make(layer, count) for count in counts(layer)}
+                difference = max(map(answers.verify, networks.values()))
+                us = measure_us(networks)
+                of_parts = parts[key](layer) if parts and key in parts else {}
             except Exception as error:  # whatever an engine throws
                 lines = str(error).strip().splitlines() or [type(error).__name__]
-                notes.append(f"{key}: {layer.name}: {lines[0][:200]}")
+                notes.append([key, lines[0][:200], layer.name])
+                continue
+            verified[key][layer.name] = difference
+            times[key][layer.name] = us
+            for part, part_us in of_parts.items():
+                times.setdefault(part, {})[layer.name] = part_us
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
-    with open(sys.argv[2], "w") as file:
-        json.dump({"version": version, "times": times, "notes": notes}, file)
+    return {"times": times, "answers": verified, "notes": notes}

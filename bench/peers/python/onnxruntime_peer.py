@@ -1,13 +1,13 @@
 """Times layers in ONNX Runtime: fp32, and int8 by QDQ."""
 
-import numpy as np
 import onnxruntime
 
+import answers
 import layers
 import onnx_models
 
 
-def runner(model, shape, element_type):
+def network(model, inputs, expected):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -15,30 +15,36 @@ def runner(model, shape, element_type):
     session = onnxruntime.InferenceSession(
         model, options, providers=["CPUExecutionProvider"]
     )
-    values = np.random.default_rng(1).integers(0, 255, shape).astype(element_type)
     binding = session.io_binding()
-    binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(values))
-    output = session.run(None, {"x": values})[0]
-    binding.bind_ortvalue_output(
-        session.get_outputs()[0].name,
-        onnxruntime.OrtValue.ortvalue_from_numpy(output),
+    name = session.get_outputs()[0].name
+    output = onnxruntime.OrtValue.ortvalue_from_numpy(
+        session.run(None, {"x": inputs[0]})[0]
     )
-    return lambda: session.run_with_iobinding(binding)
+    binding.bind_ortvalue_output(name, output)
 
+    def set_input(values):
+        binding.bind_ortvalue_input(
+            "x", onnxruntime.OrtValue.ortvalue_from_numpy(values)
+        )
 
-def fp32(layer):
-    return lambda count: runner(
-        onnx_models.float_model(layer, count), layer.input_shape(), np.float32
+    return answers.Network(
+        set_input=set_input,
+        run=lambda: session.run_with_iobinding(binding),
+        output=output.numpy,
+        inputs=inputs,
+        expected=expected,
     )
 
 
-def int8(layer):
-    return lambda count: runner(
-        onnx_models.int8_model(layer, count), layer.input_shape(), np.uint8
+def column(make_model):
+    return lambda layer, count: network(*make_model(layer, count))
+
+
+if __name__ == "__main__":
+    layers.main(
+        onnxruntime.__version__,
+        {
+            "onnxruntime_int8_us": column(onnx_models.int8_model),
+            "onnxruntime_fp32_us": column(onnx_models.float_model),
+        },
     )
-
-
-layers.main(
-    onnxruntime.__version__,
-    {"onnxruntime_int8_us": int8, "onnxruntime_fp32_us": fp32},
-)

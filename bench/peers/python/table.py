@@ -1,7 +1,8 @@
 """Joins the results of bq-bench-peers and of the Python peers.
 
-table.py OURS.json OUT.json [NAME=RESULTS.json...]: prints a Markdown table and,
-unless OUT.json is empty, writes the joined list.
+table.py OURS.json OUT.json [NAME=RESULTS.json...]: prints in Markdown whose
+answers were verified and a table and, unless OUT.json is empty, writes the joined
+list.
 """
 
 import json
@@ -15,29 +16,52 @@ def format_us(us):
 
 
 def format_cell(row, layer, key):
-    us = row.get(key)
+    us, ours = row.get(key), row.get("ours_us")
     if us is None:
         return "-"
-    if key in ("ours_us", "packed_us"):
+    if key in ("ours_us", "packed_us") or ours is None:
         return format_us(us)
     mark = "" if layer.repeatable or key.startswith(("onednn", "xnnpack")) else "+"
-    return f'{format_us(us)}{mark} ({us / row["ours_us"]:.1f}x)'
+    return f"{format_us(us)}{mark} ({us / ours:.1f}x)"
 
 
-def print_table(rows, all_layers, keys):
-    heading = ["1 thread, us"] + [key.removesuffix("_us").replace("_", " ") for key in keys]
-    lines = [heading] + [
+def heading(key):
+    return key.removesuffix("_us").replace("_", " ")
+
+
+def answer_lines(results, row_count):
+    """As bq-bench-peers prints them."""
+    lines = [
+        f"- {heading(key)}: answer verified in {len(verified)} of {row_count} rows, "
+        f"largest difference {max(verified.values()):.2g}"
+        for key, verified in results["answers"].items()
+        if verified
+    ]
+    about = {}  # each reason once
+    for key, why, layer in results["notes"]:
+        about.setdefault((key, why), []).append(layer)
+    lines += [
+        f"- {heading(key)}: not timed: {why} ({', '.join(names)})"
+        for (key, why), names in about.items()
+    ]
+    return lines
+
+
+def table_lines(rows, all_layers, keys):
+    lines = [["1 thread, us"] + [heading(key) for key in keys]] + [
         [layer.name] + [format_cell(row, layer, key) for key in keys]
         for row, layer in zip(rows, all_layers)
     ]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(heading))]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = []
     for number, line in enumerate(lines):
         cells = [line[0].ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])]
-        print("| " + " | ".join(cells) + " |")
+        text.append("| " + " | ".join(cells) + " |")
         if number == 0:
             rules = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
-            print("| " + " | ".join(rules) + " |")
+            text.append("| " + " | ".join(rules) + " |")
+    return text
 
 
 def main():
@@ -49,23 +73,29 @@ def main():
     engines = [f'bqengine {rows[0]["backend"]}']
     if rows[0]["onednn"]:
         engines.append(f'oneDNN {rows[0]["onednn"]} ({rows[0]["onednn_isa"]})')
+    answers = []
     for argument in sys.argv[3:]:
         name, path = argument.split("=", 1)
         with open(path) as file:
             results = json.load(file)
         engines.append(f'{name} {results["version"]}')
+        answers += answer_lines(results, len(rows))
         for key, times in results["times"].items():
-            keys.append(key)
+            if times:
+                keys.append(key)
             for row, layer in zip(rows, all_layers):
                 row[key] = times.get(layer.name)
-        for note in results["notes"]:
-            print(f"python_peers.sh: {note}", file=sys.stderr)
+        for key, verified in results["answers"].items():
+            for row, layer in zip(rows, all_layers):
+                if layer.name in verified:
+                    row["answers"][key] = verified[layer.name]
     print(f'{rows[0]["cpu"]}; {"; ".join(engines)}\n')
-    print_table(rows, all_layers, keys)
+    print("\n".join(answers + [""] + table_lines(rows, all_layers, keys)))
     if out_path:
         with open(out_path, "w") as file:
             json.dump(rows, file, indent=2)
             file.write("\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
