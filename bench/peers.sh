@@ -32,6 +32,7 @@ build build/check bq-bench-peers
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 compare() {
+  echo "$(date -u +%F), load $(cut -d' ' -f1 /proc/loadavg) on $(nproc) cores"
   build/check/bin/bq-bench-peers --json "$work/ours.json" "${options[@]}"
   if [ "$python" = yes ]; then
     echo

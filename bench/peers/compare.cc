@@ -10,7 +10,6 @@
 #include <stdexcept>
 
 #include "common/statistics.h"
-#include "peers/verify.h"
 
 namespace bqengine::bench {
 namespace {
@@ -88,24 +87,24 @@ Times Compare(const std::vector<Column>& columns, const Layer& layer,
                  .macs = layer.Macs(),
                  .threads = threads,
                  .us = {},
-                 .differences = {},
+                 .verified = {},
                  .implementations = {},
                  .notes = {}};
   std::vector<std::unique_ptr<Contender>> contenders;
   for (const Column& column : columns) {
     std::unique_ptr<Contender> contender;
-    std::optional<double> difference;
+    std::optional<Verified> verified;
     if (column.make) {
       try {
         contender = column.make(layer, threads);
-        difference = Verify(layer, *contender);
+        verified = Verify(layer, *contender);
         contender->Rest();
       } catch (const std::runtime_error& error) {
         contender = nullptr;
         times.notes.push_back(column.heading + ": not timed: " + error.what());
       }
     }
-    times.differences.push_back(difference);
+    times.verified.push_back(verified);
     times.implementations.push_back(
         contender == nullptr ? "" : contender->Implementation());
     contenders.push_back(std::move(contender));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "peers/contender.h"
+#include "peers/verify.h"
 
 namespace bqengine::bench {
 
@@ -16,9 +17,8 @@ struct Times {
   double macs = 0;
   int threads = 1;
   std::vector<std::optional<double>> us;  // of each column
-  // Of each column whose answer was verified, the largest difference from the
-  // right one; else there is no time.
-  std::vector<std::optional<double>> differences;
+  // Of each column; without it there is no time.
+  std::vector<std::optional<Verified>> verified;
   std::vector<std::string> implementations;  // of each column
   std::vector<std::string> notes;            // what is missing, and why
 };

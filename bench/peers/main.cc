@@ -109,7 +109,7 @@ Status CheckOurs(const Report& report) {
   for (const Times& times : report.times) {
     for (size_t i = 0; i < report.engines.columns.size(); ++i) {
       const Column& column = report.engines.columns[i];
-      if (!column.ours || times.differences[i].has_value()) continue;
+      if (!column.ours || times.verified[i].has_value()) continue;
       return Status(StatusCode::kInternal, column.heading + " was not timed");
     }
   }

@@ -29,12 +29,26 @@ std::map<std::string, double> OneThreadTimes(const Report& report) {
   return times;
 }
 
+// Of the columns, those that have a time anywhere.
+std::vector<size_t> TimedColumns(const Report& report) {
+  std::vector<size_t> timed;
+  for (size_t i = 0; i < report.engines.columns.size(); ++i) {
+    if (std::any_of(
+            report.times.begin(), report.times.end(),
+            [i](const Times& times) { return times.us[i].has_value(); })) {
+      timed.push_back(i);
+    }
+  }
+  return timed;
+}
+
 // Peers are compared with the first of our columns.
 TableRow MakeRow(const Times& times, const std::vector<Column>& columns,
+                 const std::vector<size_t>& shown,
                  const std::map<std::string, double>& one_thread) {
   const std::optional<double> ours = times.us[0];
   TableRow cells = {times.op + " " + times.shape};
-  for (size_t i = 0; i < times.us.size(); ++i) {
+  for (const size_t i : shown) {
     if (!times.us[i].has_value()) {
       cells.push_back("-");
     } else if (columns[i].ours || !ours.has_value()) {
@@ -123,28 +137,34 @@ std::string EnginesLine(const Report& report) {
 std::string AnswerLines(const Report& report) {
   std::string text;
   for (size_t i = 0; i < report.engines.columns.size(); ++i) {
-    size_t verified = 0;
-    double largest = 0;
+    size_t rows = 0;
+    Verified largest;
     for (const Times& times : report.times) {
-      if (!times.differences[i].has_value()) continue;
-      ++verified;
-      largest = std::max(largest, *times.differences[i]);
+      const std::optional<Verified>& verified = times.verified[i];
+      if (!verified.has_value()) continue;
+      ++rows;
+      if (verified->difference >= largest.difference) largest = *verified;
     }
-    if (verified == 0) continue;
+    if (rows == 0) continue;
     text += fmt::format(
-        "- {}: answer verified in {} of {} rows, largest difference {:.2g}\n",
-        report.engines.columns[i].heading, verified, report.times.size(),
-        largest);
+        "- {}: answer verified in {} of {} rows, largest difference {:.2g} of "
+        "{:.2g} allowed\n",
+        report.engines.columns[i].heading, rows, report.times.size(),
+        largest.difference, largest.allowed);
   }
   // Each reason once, with the layers that it is about.
   std::map<std::string, std::set<std::string>> layers;
+  std::set<std::string> all;
   for (const Times& times : report.times) {
+    all.insert(times.op + " " + times.shape);
     for (const std::string& note : times.notes) {
       layers[note].insert(times.op + " " + times.shape);
     }
   }
   for (const auto& [note, names] : layers) {
-    text += fmt::format("- {} ({})\n", note, fmt::join(names, ", "));
+    text += names == all
+                ? fmt::format("- {} (all layers)\n", note)
+                : fmt::format("- {} ({})\n", note, fmt::join(names, ", "));
   }
   return text;
 }
@@ -153,18 +173,18 @@ std::string MakeTables(const Report& report) {
   std::set<int> thread_counts;
   for (const Times& times : report.times) thread_counts.insert(times.threads);
   const std::map<std::string, double> one_thread = OneThreadTimes(report);
+  const std::vector<Column>& columns = report.engines.columns;
+  const std::vector<size_t> shown = TimedColumns(report);
   std::string text;
   for (const int threads : thread_counts) {
     TableRow heading = {
         fmt::format("{} thread{}, us", threads, threads == 1 ? "" : "s")};
-    for (const Column& column : report.engines.columns) {
-      heading.push_back(column.heading);
-    }
+    for (const size_t i : shown) heading.push_back(columns[i].heading);
     if (threads > 1) heading.push_back("ours, of 1 thread");
     std::vector<TableRow> rows = {heading};
     for (const Times& times : report.times) {
       if (times.threads == threads) {
-        rows.push_back(MakeRow(times, report.engines.columns, one_thread));
+        rows.push_back(MakeRow(times, columns, shown, one_thread));
       }
     }
     text += "\n" + AlignedMarkdown(rows);
@@ -187,9 +207,9 @@ std::string MakeJson(const Report& report) {
     }
     nlohmann::ordered_json answers = nlohmann::ordered_json::object();
     for (size_t i = 0; i < columns.size(); ++i) {
-      if (times.differences[i].has_value()) {
-        answers[columns[i].key] = *times.differences[i];
-      }
+      if (!times.verified[i].has_value()) continue;
+      answers[columns[i].key] = {{"difference", times.verified[i]->difference},
+                                 {"allowed", times.verified[i]->allowed}};
     }
     object["answers"] = answers;
     object["macs"] = times.macs;

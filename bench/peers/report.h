@@ -32,12 +32,12 @@ std::string EnginesLine(const Report& report);
 std::string AnswerLines(const Report& report);
 
 // A Markdown table for each number of threads: times in microseconds and, of
-// peers, how many times longer than "ours".
+// peers, how many times longer than "ours". Columns without any are left out.
 std::string MakeTables(const Report& report);
 
 // A list of objects, one for each layer and number of threads. Where a column
 // is missing its value is null. "answers" has the largest difference from the
-// right answer, of columns that were verified.
+// right answer, and what is allowed, of columns that were verified.
 std::string MakeJson(const Report& report);
 
 }  // namespace bqengine::bench

@@ -17,7 +17,8 @@ double Expected(const Answer& answer, float y) {
   return std::clamp(y, answer.lowest, answer.highest);
 }
 
-double CheckAnswer(const Layer& layer, size_t input, const Answer& answer) {
+void CheckAnswer(const Layer& layer, size_t input, const Answer& answer,
+                 Verified& verified) {
   const LayerInput& in = layer.inputs[input];
   const std::vector<float>& y = answer.of_unsigned ? in.unsigned_y : in.y;
   const auto differs = [&](const std::string& how) {
@@ -27,7 +28,6 @@ double CheckAnswer(const Layer& layer, size_t input, const Answer& answer) {
   if (answer.values.size() != y.size()) {
     differs(fmt::format("{} values, not {}", answer.values.size(), y.size()));
   }
-  double largest = 0;
   size_t wrong = 0, first_wrong = 0;
   for (size_t i = 0; i < y.size(); ++i) {
     // A step lies half its size away from the nearest at most.
@@ -37,7 +37,7 @@ double CheckAnswer(const Layer& layer, size_t input, const Answer& answer) {
     const double difference =
         std::abs(double(answer.values[i]) - Expected(answer, y[i]));
     if (difference <= allowed) {  // no NaN
-      largest = std::max(largest, difference);
+      if (difference >= verified.difference) verified = {difference, allowed};
     } else if (wrong++ == 0) {
       first_wrong = i;
     }
@@ -47,20 +47,19 @@ double CheckAnswer(const Layer& layer, size_t input, const Answer& answer) {
                         y.size(), answer.values[first_wrong],
                         Expected(answer, y[first_wrong])));
   }
-  return largest;
 }
 
 }  // namespace
 
-double Verify(const Layer& layer, Contender& contender) {
-  double largest = 0;
+Verified Verify(const Layer& layer, Contender& contender) {
+  Verified verified;
   // The first one last: it is what will be timed.
   for (size_t input = layer.inputs.size(); input-- > 0;) {
     contender.SetInput(layer.inputs[input]);
     contender.Run();
-    largest = std::max(largest, CheckAnswer(layer, input, contender.Output()));
+    CheckAnswer(layer, input, contender.Output(), verified);
   }
-  return largest;
+  return verified;
 }
 
 }  // namespace bqengine::bench

@@ -7,11 +7,17 @@
 
 namespace bqengine::bench {
 
-// Runs the contender on every input of the layer, the first one last, and
-// returns the largest difference from the right answer, in the units of y.
-// Throws std::runtime_error, "answer differs (...)", if one is larger than the
-// answer's data type allows.
-double Verify(const Layer& layer, Contender& contender);
+// The largest difference from the right answer, and what its value may be off
+// by for its data type; in the units of y.
+struct Verified {
+  double difference = 0;
+  double allowed = 0;
+};
+
+// Runs the contender on every input of the layer, the first one last. Throws
+// std::runtime_error, "answer differs (...)", if a value is off by more than
+// it may be.
+Verified Verify(const Layer& layer, Contender& contender);
 
 }  // namespace bqengine::bench
 

@@ -123,7 +123,7 @@ TEST(PeersVerify, TakesRightAnswers) {
   const Layer layer = SmallLayer();
   const auto difference = [&](const Fake::MakeAnswer& answer) {
     Fake fake(answer);
-    return Verify(layer, fake);
+    return Verify(layer, fake).difference;
   };
   EXPECT_EQ(difference(Right), 0);
   // Bits.
@@ -220,9 +220,9 @@ TEST(PeersCompare, DoesNotTimeWrongAnswers) {
   EXPECT_FALSE(times.us[1].has_value());
   EXPECT_FALSE(times.us[2].has_value());
   EXPECT_TRUE(times.us[3].has_value());
-  EXPECT_EQ(times.differences[0], 0.0);
-  EXPECT_FALSE(times.differences[1].has_value());
-  EXPECT_FALSE(times.differences[2].has_value());
+  EXPECT_EQ(times.verified[0]->difference, 0);
+  EXPECT_FALSE(times.verified[1].has_value());
+  EXPECT_FALSE(times.verified[2].has_value());
 
   Report report = {.cpu = "a machine",
                    .engines = {.columns = columns,
@@ -237,7 +237,7 @@ TEST(PeersCompare, DoesNotTimeWrongAnswers) {
   };
   EXPECT_TRUE(has(answers,
                   "- ours: answer verified in 1 of 1 rows, largest difference "
-                  "0\n"))
+                  "0 of 0 allowed\n"))
       << answers;
   EXPECT_TRUE(has(answers, "- right: answer verified in 1 of 1 rows"));
   EXPECT_TRUE(has(answers, "- constant: not timed: answer differs (input 2: "))
@@ -245,16 +245,23 @@ TEST(PeersCompare, DoesNotTimeWrongAnswers) {
   EXPECT_TRUE(has(answers, "- wrong: not timed: answer differs (input 2: "));
   EXPECT_FALSE(has(answers, "wrong: answer verified"));
   const std::string table = MakeTables(report);
-  const std::string row = table.substr(table.find("bconv3x3 5x6x70-33s2"));
-  EXPECT_TRUE(has(row, " - |")) << table;
+  EXPECT_TRUE(has(table, " right |")) << table;
+  EXPECT_FALSE(has(table, "wrong")) << table;
   EXPECT_TRUE(has(MakeJson(report), "\"wrong_us\": null"));
   const std::string plot = MakePlot(report);
   EXPECT_TRUE(has(plot, ">right<"));
   EXPECT_FALSE(has(plot, ">wrong<"));
 
-  // Without a time of ours there is nothing to compare with, but others' times.
-  report.times[0].us[0] = report.times[0].differences[0] = std::nullopt;
+  // One that is right on another layer has a dash on this one.
+  report.times.push_back(times);
+  report.times[1].shape = "other";
+  report.times[1].us[2] = 12.0;
+  EXPECT_TRUE(has(MakeTables(report), " wrong |"));
   EXPECT_TRUE(has(MakeTables(report), " - |"));
+
+  // Without a time of ours there is nothing to compare with, but others' times.
+  for (Times& row : report.times) row.us[0] = std::nullopt;
+  EXPECT_TRUE(has(MakeTables(report), " right |"));
   EXPECT_FALSE(has(MakeTables(report), "x)"));
   EXPECT_TRUE(has(MakePlot(report), "</svg>"));
 }

@@ -62,8 +62,10 @@ class Verify(unittest.TestCase):
             answers.verify(network)
 
     def test_takes_right_answers(self):
-        self.assertEqual(answers.verify(fake(lambda right: right)), 0)
-        self.assertAlmostEqual(answers.verify(fake(off_by(5e-7))), 5e-7, 12)
+        self.assertEqual(answers.verify(fake(lambda right: right))[0], 0)
+        difference, allowed = answers.verify(fake(off_by(5e-7)))
+        self.assertAlmostEqual(difference, 5e-7, 12)
+        self.assertEqual(allowed, 1e-6)
 
     def test_finds_wrong_ones(self):
         self.assert_wrong(fake(off_by(1e-5)), r"input 2: 1 of 12 values")
@@ -93,18 +95,24 @@ class Measure(unittest.TestCase):
                 "right_us": lambda layer: {"part_us": 1.5},
                 "wrong_us": lambda layer: {"wrong_part_us": 1.5},
             },
+            rounds=1,
         )
         self.assertGreater(measured["times"]["right_us"][LAYER.name], 0)
         self.assertEqual(measured["times"]["part_us"], {LAYER.name: 1.5})
         self.assertEqual(measured["times"]["wrong_us"], {})
         self.assertNotIn("wrong_part_us", measured["times"])
-        self.assertEqual(measured["answers"]["right_us"], {LAYER.name: 0})
+        self.assertEqual(
+            measured["answers"]["right_us"],
+            {LAYER.name: {"difference": 0, "allowed": 1e-6}},
+        )
         lines = table.answer_lines(measured, 1)
         self.assertEqual(
-            lines[0], "- right: answer verified in 1 of 1 rows, largest difference 0"
+            lines[0],
+            "- right: answer verified in 1 of 1 rows, largest difference 0"
+            " of 1e-06 allowed",
         )
         self.assertRegex(
-            lines[1], r"^- wrong: not timed: answer differs .* \(bconv3x3 5x6x4-6s2\)$"
+            lines[1], r"^- wrong: not timed: answer differs .*\) \(all layers\)$"
         )
         self.assertIn("none: not timed: it has nothing for this layer", lines[2])
         self.assertEqual(len(lines), 3)
@@ -115,6 +123,8 @@ class Measure(unittest.TestCase):
         measured = layers.measure(
             [layer],
             {"deep_us": lambda _, count: fake(off_by(0 if count == 1 else 1))},
+            None,
+            rounds=1,
         )
         self.assertEqual(measured["times"]["deep_us"], {})
 
@@ -178,6 +188,5 @@ class Product(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    layers.ROUNDS = 1
     layers.ROUND_SECONDS = 1e-4
     unittest.main()

@@ -13,7 +13,6 @@ import answers
 # times more and one that has it once: what happens at the borders of a network
 # (conversion of layouts, the call from Python) is not the layer's.
 REPEATS = 4
-ROUNDS = 15
 ROUND_SECONDS = 0.02
 
 
@@ -45,9 +44,12 @@ class Layer:
         return [self.batch, self.into, self.height, self.width]
 
 
-def read_layers(path):
+def read_results(path):
     with open(path) as file:
-        results = json.load(file)
+        return json.load(file)
+
+
+def read_layers(results):
     layers = []
     for result in results:
         if result["threads"] != 1:
@@ -83,11 +85,11 @@ def layer_us(medians):
     return (medians[1 + REPEATS] - medians[1]) / REPEATS
 
 
-def measure_us(networks):
+def measure_us(networks, rounds):
     """Median time of a layer, in microseconds of the processor. networks: how
     often the layer is in it -> network."""
     samples = {count: [] for count in networks}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for count, network in networks.items():
             warm_us = min(time_us(network.run, 1) for _ in range(3))
             runs = max(1, int(ROUND_SECONDS * 1e6 / max(warm_us, 1) / len(networks)))
@@ -96,8 +98,8 @@ def measure_us(networks):
 
 
 def main(version, columns, parts=None):
-    """Verifies and times all layers of a file (first argument) and writes JSON
-    (second).
+    """Verifies and times all layers of a file of bq-bench-peers (first argument),
+    in as many rounds, and writes JSON (second).
 
     columns: key -> function of a layer and how often the network has it, which
     returns an answers.Network; it raises NotImplementedError for a layer that the
@@ -105,16 +107,15 @@ def main(version, columns, parts=None):
     parts: key of a column -> function of a layer that returns times of parts of
     it, as key -> microseconds.
     """
+    results = read_results(sys.argv[1])
+    measured = measure(read_layers(results), columns, parts, results[0]["rounds"])
     with open(sys.argv[2], "w") as file:
-        json.dump(
-            {"version": version, **measure(read_layers(sys.argv[1]), columns, parts)},
-            file,
-        )
+        json.dump({"version": version, **measured}, file)
 
 
-def measure(layers, columns, parts=None):
+def measure(layers, columns, parts, rounds):
     """What `main` does, without the files: {"times": key -> layer -> us,
-    "answers": key -> layer -> largest difference, "notes": what is missing}."""
+    "answers": key -> layer -> {"difference": the largest, "allowed"}, "notes": what is missing}."""
     times, verified, notes = {}, {}, []
     for layer in layers:
         for key, make in columns.items():
@@ -124,14 +125,14 @@ def measure(layers, columns, parts=None):
             verified.setdefault(key, {})
             try:
                 networks = {count: make(layer, count) for count in counts(layer)}
-                difference = max(map(answers.verify, networks.values()))
-                us = measure_us(networks)
+                largest = max(map(answers.verify, networks.values()))
+                us = measure_us(networks, rounds)
                 of_parts = parts[key](layer) if parts and key in parts else {}
             except Exception as error:  # whatever an engine throws
                 lines = str(error).strip().splitlines() or [type(error).__name__]
                 notes.append([key, lines[0][:200], layer.name])
                 continue
-            verified[key][layer.name] = difference
+            verified[key][layer.name] = dict(zip(("difference", "allowed"), largest))
             times[key][layer.name] = us
             for part, part_us in of_parts.items():
                 times.setdefault(part, {})[layer.name] = part_us

@@ -31,17 +31,22 @@ def heading(key):
 
 def answer_lines(results, row_count):
     """As bq-bench-peers prints them."""
-    lines = [
-        f"- {heading(key)}: answer verified in {len(verified)} of {row_count} rows, "
-        f"largest difference {max(verified.values()):.2g}"
-        for key, verified in results["answers"].items()
-        if verified
-    ]
+    lines = []
+    for key, verified in results["answers"].items():
+        if not verified:
+            continue
+        largest = max(verified.values(), key=lambda answer: answer["difference"])
+        lines.append(
+            f"- {heading(key)}: answer verified in {len(verified)} of {row_count} rows,"
+            f" largest difference {largest['difference']:.2g}"
+            f" of {largest['allowed']:.2g} allowed"
+        )
     about = {}  # each reason once
     for key, why, layer in results["notes"]:
         about.setdefault((key, why), []).append(layer)
     lines += [
-        f"- {heading(key)}: not timed: {why} ({', '.join(names)})"
+        f"- {heading(key)}: not timed: {why} "
+        f"({'all layers' if len(names) == row_count else ', '.join(names)})"
         for (key, why), names in about.items()
     ]
     return lines
@@ -66,9 +71,9 @@ def table_lines(rows, all_layers, keys):
 
 def main():
     ours_path, out_path = sys.argv[1:3]
-    with open(ours_path) as file:
-        rows = [row for row in json.load(file) if row["threads"] == 1]
-    all_layers = layers.read_layers(ours_path)
+    ours = layers.read_results(ours_path)
+    rows = [row for row in ours if row["threads"] == 1]
+    all_layers = layers.read_layers(ours)
     keys = ["ours_us", "packed_us", "onednn_int8_us"]
     engines = [f'bqengine {rows[0]["backend"]}']
     if rows[0]["onednn"]:
@@ -76,8 +81,7 @@ def main():
     answers = []
     for argument in sys.argv[3:]:
         name, path = argument.split("=", 1)
-        with open(path) as file:
-            results = json.load(file)
+        results = layers.read_results(path)
         engines.append(f'{name} {results["version"]}')
         answers += answer_lines(results, len(rows))
         for key, times in results["times"].items():
