@@ -4,7 +4,10 @@ right. Needs NumPy, and none of the engines.
 peers_python_test.py CODE      CODE: bench/peers/python
 """
 
+import json
+import subprocess
 import sys
+import tempfile
 import unittest
 
 try:
@@ -16,6 +19,7 @@ except ImportError:
 sys.path.insert(0, sys.argv.pop(1))
 import answers
 import layers
+import measure
 import table
 
 LAYER = layers.Layer(
@@ -84,7 +88,7 @@ class Measure(unittest.TestCase):
         def cannot(layer, count):
             raise NotImplementedError("it has nothing for this layer")
 
-        measured = layers.measure(
+        measured = measure.measure(
             [LAYER],
             {
                 "right_us": lambda layer, count: fake(lambda right: right),
@@ -119,14 +123,67 @@ class Measure(unittest.TestCase):
 
     def test_every_depth_has_to_be_right(self):
         layer = LAYER.__class__(**{**vars(LAYER), "out": 4, "stride": 1})
-        self.assertEqual(layers.counts(layer), (1, 1 + layers.REPEATS))
-        measured = layers.measure(
+        self.assertEqual(measure.counts(layer), (1, 1 + measure.REPEATS))
+        measured = measure.measure(
             [layer],
             {"deep_us": lambda _, count: fake(off_by(0 if count == 1 else 1))},
             None,
             rounds=1,
         )
         self.assertEqual(measured["times"]["deep_us"], {})
+
+
+class Table(unittest.TestCase):
+    def test_joins_and_leaves_out_what_was_not_timed(self):
+        sizes = {key: getattr(LAYER, key) for key in vars(LAYER)}
+        del sizes["name"], sizes["is_gemm"]
+        sizes["in"] = sizes.pop("into")
+        row = {
+            "op": "bconv3x3",
+            "shape": "5x6x4-6s2",
+            "threads": 1,
+            "ours_us": 100.0,
+            "packed_us": 90.0,
+            "onednn_int8_us": None,
+            "answers": {"ours_us": {"difference": 0, "allowed": 0}},
+            "layer": sizes,
+            "cpu": "a processor",
+            "backend": "cpu:x",
+            "onednn": "",
+            "rounds": 1,
+        }
+        answer = {LAYER.name: {"difference": 0.5, "allowed": 1}}
+        results = {
+            "version": "1.2",
+            "times": {"right_us": {LAYER.name: 250.0}, "wrong_us": {}},
+            "answers": {"right_us": answer, "wrong_us": {}},
+            "notes": [["wrong_us", "answer differs (so)", LAYER.name]],
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [f"{folder}/{name}.json" for name in ("ours", "all", "peer")]
+            for path, content in ((paths[0], [row]), (paths[2], results)):
+                with open(path, "w") as file:
+                    json.dump(content, file)
+            # -S: without NumPy, which is only where the engines are.
+            printed = subprocess.run(
+                [sys.executable, "-S", table.__file__, *paths[:2], f"peer={paths[2]}"],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            joined = layers.read_results(paths[1])
+        self.assertIn("a processor; bqengine cpu:x; peer 1.2\n", printed)
+        self.assertIn(
+            "- right: answer verified in 1 of 1 rows, "
+            "largest difference 0.5 of 1 allowed\n"
+            "- wrong: not timed: answer differs (so) (all layers)\n",
+            printed,
+        )
+        self.assertRegex(printed, r"\| bconv3x3 5x6x4-6s2 \|  100 \|   90.0 \|")
+        self.assertIn("250+ (2.5x) |\n", printed)
+        self.assertNotIn("wrong |", printed)
+        self.assertEqual(joined[0]["right_us"], 250)
+        self.assertEqual(joined[0]["answers"]["right_us"], answer[LAYER.name])
 
 
 class Product(unittest.TestCase):
@@ -188,5 +245,5 @@ class Product(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    layers.ROUND_SECONDS = 1e-4
+    measure.ROUND_SECONDS = 1e-4
     unittest.main()

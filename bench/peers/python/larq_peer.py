@@ -12,7 +12,7 @@ import tensorflow
 from larq_compute_engine.tflite.python import interpreter_wrapper_lite
 
 import answers
-import layers
+import measure
 
 # Of batch normalization, Keras' own.
 EPSILON = 1e-3
@@ -113,7 +113,8 @@ def network(layer, count):
     for runner in runners:
         runner.set_input(inputs[0])
     quicker = min(
-        runners, key=lambda runner: min(layers.time_us(runner.run, 1) for _ in range(5))
+        runners,
+        key=lambda runner: min(measure.time_us(runner.run, 1) for _ in range(5)),
     )
     return answers.Network(
         set_input=quicker.set_input,
@@ -125,6 +126,6 @@ def network(layer, count):
 
 
 if __name__ == "__main__":
-    layers.main(
+    measure.main(
         importlib.metadata.version("larq-compute-engine"), {"larq_binary_us": network}
     )

@@ -3,7 +3,7 @@
 import onnxruntime
 
 import answers
-import layers
+import measure
 import onnx_models
 
 
@@ -41,7 +41,7 @@ def column(make_model):
 
 
 if __name__ == "__main__":
-    layers.main(
+    measure.main(
         onnxruntime.__version__,
         {
             "onnxruntime_int8_us": column(onnx_models.int8_model),

@@ -7,7 +7,7 @@ import numpy as np
 import openvino
 
 import answers
-import layers
+import measure
 import onnx_models
 
 core = openvino.Core()
@@ -69,13 +69,13 @@ def binary_parts(layer):
     """The binary convolution alone, by OpenVINO's own clock; what else the layer
     takes is the way from floats to its bits."""
     medians = {}
-    for count in layers.counts(layer):
+    for count in measure.counts(layer):
         model, inputs, _ = onnx_models.openvino_binary_model(layer, count)
         request = compile_model(model, SETTINGS | {"PERF_COUNT": True})
         request = request.create_infer_request()
         set_input(request, inputs[0])
         medians[count] = statistics.median(product_us(request))
-    return {"openvino_binary_product_us": layers.layer_us(medians)}
+    return {"openvino_binary_product_us": measure.layer_us(medians)}
 
 
 def product_us(request):
@@ -96,7 +96,7 @@ def product_us(request):
 
 
 if __name__ == "__main__":
-    layers.main(
+    measure.main(
         openvino.__version__.split("-")[0],
         {
             "openvino_binary_us": binary,
