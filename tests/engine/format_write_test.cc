@@ -2,20 +2,16 @@
 // the old one.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <barrier>
 #include <chrono>
-#include <span>
 #include <thread>
 
 #include "bqengine/model.h"
-#include "format/file.h"
 #include "format_test_util.h"
 
 namespace bqengine {
@@ -134,77 +130,19 @@ TEST(WriteTo, FoldersPipesAndDevicesAreRefused) {
 
 // ---------------------------------------------------------- failures half-way
 
-// A file that waits to take its place.
-TemporaryFile Prepared(const std::string& path, std::string_view text) {
-  auto file = TemporaryFile::Create(path);
-  EXPECT_TRUE(file.ok()) << file.status().message();
-  EXPECT_TRUE(file->Write(std::as_bytes(std::span(text))).ok());
-  EXPECT_TRUE(file->Close().ok());
-  return *std::move(file);
-}
-
-Status ReplaceBoth(const ScratchFolder& folder, const char* in_the_way) {
-  TemporaryFile a = Prepared(folder.File("a"), "new a");
-  TemporaryFile b = Prepared(folder.File("b"), "new b");
-  if (in_the_way != nullptr) {
-    std::filesystem::remove(folder.File(in_the_way));
-    std::filesystem::create_directory(folder.File(in_the_way));
-  }
-  TemporaryFile* const files[] = {&a, &b};
-  return ReplaceFiles(files);
-}
-
-TEST(ReplaceFiles, ReplacesAll) {
-  ScratchFolder folder;
-  WriteBytes(folder.File("a"), "old a");
-  ASSERT_TRUE(ReplaceBoth(folder, nullptr).ok());
-  EXPECT_EQ(ReadBytes(folder.File("a")), "new a");
-  EXPECT_EQ(ReadBytes(folder.File("b")), "new b");
-  EXPECT_EQ(folder.Names(), (Names{"a", "b"}));
-}
-
-TEST(ReplaceFiles, FailingAtTheLastPutsTheFirstBack) {
-  ScratchFolder folder;
-  WriteBytes(folder.File("a"), "old a");
-  const Status status = ReplaceBoth(folder, "b");
-  EXPECT_EQ(status.code(), StatusCode::kIo) << status.message();
-  EXPECT_TRUE(status.message().starts_with(folder.File("b")));
-  EXPECT_EQ(ReadBytes(folder.File("a")), "old a");
-  EXPECT_EQ(folder.Names(), (Names{"a", "b"}));
-}
-
-TEST(ReplaceFiles, FailingAtTheLastRemovesTheFirstIfItIsNew) {
-  ScratchFolder folder;
-  EXPECT_FALSE(ReplaceBoth(folder, "b").ok());
-  EXPECT_EQ(folder.Names(), Names{"b"});
-}
-
-TEST(ReplaceFiles, FailingAtTheFirstLeavesTheOther) {
-  ScratchFolder folder;
-  WriteBytes(folder.File("b"), "old b");
-  EXPECT_FALSE(ReplaceBoth(folder, "a").ok());
-  EXPECT_EQ(ReadBytes(folder.File("b")), "old b");
-  EXPECT_EQ(folder.Names(), (Names{"a", "b"}));
-}
-
 // A limit on the size of files fails as a full disk does: in the middle.
 class FileSizeLimit {
  public:
   explicit FileSizeLimit(rlim_t bytes) {
-    old_handler_ = signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &old_);
     rlimit limit = old_;
     limit.rlim_cur = bytes;
     setrlimit(RLIMIT_FSIZE, &limit);
   }
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &old_);
-    signal(SIGXFSZ, old_handler_);
-  }
+  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &old_); }
 
  private:
   rlimit old_;
-  void (*old_handler_)(int);
 };
 
 TEST(WriteTo, AFullDiskKeepsTheOldFiles) {
@@ -237,21 +175,6 @@ TEST(WriteTo, AFullDiskKeepsTheOldFiles) {
 
 // ------------------------------------------------------------ others who write
 
-// The names that a killed run with this process's id has left.
-TEST(WriteTo, LeftoversOfAKilledRunAreNotInTheWay) {
-  ScratchFolder folder;
-  constexpr size_t kLeftovers = 500;
-  for (size_t i = 0; i < kLeftovers; ++i) {
-    WriteBytes(folder.File(".bqengine-" + std::to_string(getpid()) + "-" +
-                           std::to_string(i) + ".tmp"),
-               "left");
-  }
-  const Status status = WriteGraph(SampleGraph(), folder.File("m.json"));
-  ASSERT_TRUE(status.ok()) << status.message();
-  ExpectModel(folder.File("m.json"), SampleGraph());
-  EXPECT_EQ(folder.Names().size(), kLeftovers + 2);
-}
-
 TEST(WriteTo, WaitsWhileAnotherHasTheFolder) {
   ScratchFolder folder;
   const int lock = open(folder.File("").c_str(), O_RDONLY | O_DIRECTORY);
@@ -269,34 +192,7 @@ TEST(WriteTo, WaitsWhileAnotherHasTheFolder) {
   ExpectModel(folder.File("m.json"), SampleGraph());
 }
 
-// All start at once with what takes long already done, so that without the lock
-// some pair is mixed in most of the runs.
-TEST(ReplaceFiles, FromManyThreadsLeavesThePairOfOne) {
-  constexpr int kThreads = 8;
-  constexpr int kRounds = 40;
-  ScratchFolder folder;
-  for (int round = 0; round < kRounds; ++round) {
-    SCOPED_TRACE(round);
-    std::barrier start(kThreads);
-    std::vector<std::thread> threads;
-    for (int i = 0; i < kThreads; ++i) {
-      threads.emplace_back([&folder, &start, i] {
-        const std::string text = std::to_string(i);
-        TemporaryFile a = Prepared(folder.File("a"), text);
-        TemporaryFile b = Prepared(folder.File("b"), text);
-        TemporaryFile* const files[] = {&a, &b};
-        start.arrive_and_wait();
-        const Status status = ReplaceFiles(files);
-        EXPECT_TRUE(status.ok()) << status.message();
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-    EXPECT_EQ(ReadBytes(folder.File("a")), ReadBytes(folder.File("b")));
-    EXPECT_EQ(folder.Names(), (Names{"a", "b"}));
-  }
-}
-
-// The same from outside, with the hash as judge.
+// With the hash as judge.
 TEST(WriteTo, OnePlaceByManyProcessesLeavesTheModelOfOne) {
   constexpr int kProcesses = 4;
   constexpr int kRounds = 8;

@@ -246,6 +246,39 @@ TEST(Session, FloatsAreNotReadAsBits) {
   EXPECT_EQ(session->Run(x, y).code(), StatusCode::kInvalidArgument);
 }
 
+// Kernels count whole words: a bit beyond a row's end would be counted.
+TEST(Session, StrayBitsOfInputsAreRefused) {
+  for (DataType type : {DataType::kBipolar, DataType::kUnipolar}) {
+    for (int64_t k : {1, 63, 64, 65, 130}) {
+      SCOPED_TRACE(std::string(DataTypeName(type)) + " " + std::to_string(k));
+      GraphMaker maker(10);
+      Graph graph = maker.Start({kBatch, 2, k});
+      graph.inputs[0].info.type = type;
+      GraphMaker::Add(graph, "BinaryGemm", "y", {"x"}, {},
+                      {{"weight", maker.RandomBits(type, {1, 3, k})}});
+      auto model = Model::FromGraph(graph);
+      ASSERT_TRUE(model.ok()) << model.status().message();
+      const size_t row_words = static_cast<size_t>((k + 63) / 64);
+      for (const char* backend : {"reference", "cpu"}) {
+        auto session =
+            Session::Create(*model, {.max_batch = 2, .backend = backend});
+        ASSERT_TRUE(session.ok()) << session.status().message();
+        std::vector<uint64_t> x(2 * 2 * row_words);
+        std::vector<float> y(2 * 2 * 3);
+        const InputView input = {x.data(), x.size() * 8};
+        const OutputView output = {y.data(), y.size() * 4};
+        EXPECT_TRUE(session->Run(2, {&input, 1}, {&output, 1}).ok());
+        if (k % 64 == 0) continue;
+        x[4 * row_words - 1] = uint64_t{1} << (k % 64);
+        const Status status = session->Run(2, {&input, 1}, {&output, 1});
+        EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+        EXPECT_NE(status.message().find("'x': row 3"), std::string::npos)
+            << status.message();
+      }
+    }
+  }
+}
+
 // A picture of bytes: no alignment, no other size; passes change nothing.
 TEST(Session, TakesIntegers) {
   GraphMaker maker(8);

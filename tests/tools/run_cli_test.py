@@ -214,7 +214,7 @@ class BadInput(RunTest):
             one = self.write("one.npy", npy([1, 1, 1, 1], [1.0]))
             with self.subTest(exponent=exponent):
                 self.expect_error(status, path + ": ", path, "--benchmark")
-                self.expect_error(2, "", path, "--input", one)
+                self.expect_error(status, path + ": ", path, "--input", one)
 
     def test_inputs(self):
         good = npy([1, 1, 28, 28], ramp(784))

@@ -42,6 +42,10 @@ enum class DataType {
   kUint8 = 5
 };
 
+// Of a number that a caller may have cast.
+constexpr bool IsDataType(DataType type) {
+  return type >= DataType::kFloat32 && type <= DataType::kUint8;
+}
 constexpr bool IsBits(DataType type) {
   return type == DataType::kBipolar || type == DataType::kUnipolar;
 }
@@ -69,8 +73,9 @@ BQENGINE_API Result<int64_t> ByteCount(const TensorInfo& info,
                                        int64_t batch = 1);
 
 // A tensor whose value belongs to the network. The data is shared and never
-// changes; copies are cheap. A constant without data (data() == nullptr) stands
-// in an architecture, which is a graph that has yet to be trained.
+// changes; copies are cheap. Nothing is checked here: whatever takes a constant
+// says what is wrong with it. A constant without data (data() == nullptr)
+// stands in an architecture, which is a graph that has yet to be trained.
 class BQENGINE_API Constant {
  public:
   Constant() = default;
@@ -156,8 +161,10 @@ struct Graph {
 };
 
 // Types and shapes of all activations by tensor name, after checking the whole
-// graph: names, ops, attributes, constants, shapes, cycles. An error names the
-// node and its path in the model file ("/nodes/3/attributes/strides").
+// graph: names, ops, attributes, constants, shapes, cycles. What constants have
+// of data must be of their size, without NaN and without stray bits. An error
+// names the node and its path in the model file
+// ("/nodes/3/attributes/strides").
 BQENGINE_API Result<std::map<std::string, TensorInfo>> InferShapes(
     const Graph& graph);
 

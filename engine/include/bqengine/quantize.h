@@ -14,8 +14,9 @@
 // - Functions have no state and may be called from any thread, in any
 //   floating-point mode: they compute in the default one, and restore it.
 // - What fails is kInvalidArgument: nothing to quantize, sizes that do not
-//   agree, a dimension < 1, a type that is not bits where bits are meant, and,
-//   unless it is said otherwise, values that are NaN or infinite.
+//   agree, a dimension < 1, a constant whose data is not what its shape needs
+//   or has bits beyond a row's end, a type that is not bits where bits are
+//   meant, and, unless it is said otherwise, values that are NaN or infinite.
 #ifndef BQENGINE_QUANTIZE_H_
 #define BQENGINE_QUANTIZE_H_
 

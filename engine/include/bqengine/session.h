@@ -29,6 +29,10 @@ struct SessionOptions {
   // The largest batch a run may have. Memory is reserved for it at once.
   int64_t max_batch = 1;
 
+  // The most bytes of that memory (Session::arena_bytes). A model that needs
+  // more is kOutOfMemory, naming the node that needs most.
+  uint64_t max_arena_bytes = uint64_t{1} << 30;
+
   // Name of a backend ("reference", "cpu:avx2") or of a family ("cpu": its best
   // usable member). It takes every node it supports; the rest go to the best
   // backend that does. Empty: the environment variable BQENGINE_BACKEND, or if
@@ -83,9 +87,12 @@ class BQENGINE_API Session {
 
   // Runs `batch` (1 to max_batch) items. One view per input and output, in the
   // order of the model; memory is the caller's, aligned to its element (float
-  // 4 bytes, packed words 8, integers 1), exactly batch items long, channels-last, outputs
-  // overlapping neither inputs nor each other. Allocates nothing with one thread. On an error outputs are
-  // undefined and the session can be used again.
+  // 4 bytes, packed words 8, integers 1), exactly batch items long,
+  // channels-last, outputs overlapping neither inputs nor each other. Bits
+  // beyond the ends of an input's packed rows must be zero. Else
+  // kInvalidArgument that names the tensor, and outputs stay as they are.
+  // Allocates nothing with one thread. After another error outputs are
+  // undefined; the session can be used again.
   Status Run(int64_t batch, std::span<const InputView> inputs,
              std::span<const OutputView> outputs);
 

@@ -1,10 +1,11 @@
-// ReadModelFile: model.json and its weights file to a Graph. Everything that
+// model.json and its weights file to a Graph. Everything that
 // the format itself demands is checked here, with a JSON path; what the ops
 // demand is checked by InferShapes afterwards.
 #include "format/reader.h"
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <new>
 #include <optional>
@@ -14,11 +15,12 @@
 #include <vector>
 
 #include "bqengine/model.h"
-#include "format/file.h"
+#include "files/read_file.h"
 #include "format/json.h"
 #include "format/rules.h"
 #include "format/safetensors.h"
 #include "graph/graph_analysis.h"
+#include "graph/limits.h"
 #include "graph/packed.h"
 #include "graph/shape_rules.h"
 #include "runtime/float_mode.h"
@@ -238,13 +240,19 @@ Constant ReadInlineConstant(const Cursor& data, const TensorInfo& info) {
   return Constant::Floats(info.shape, data.Floats());
 }
 
+// Gets the weights of which the JSON says `name`.
+using WeightsOpener =
+    std::function<Result<SafetensorsFile>(const std::string& name)>;
+
 // A model file while it is read.
 class ModelReader {
  public:
-  ModelReader(std::string path, std::string_view text, Weights weights)
+  ModelReader(std::string path, std::string_view text, Weights weights,
+              WeightsOpener open_weights)
       : path_(std::move(path)),
         document_(path_, text),
-        weights_needed_(weights == Weights::kRequired) {}
+        weights_needed_(weights == Weights::kRequired),
+        open_weights_(std::move(open_weights)) {}
 
   Result<ReadModel> Read() {
     const Cursor root = document_.root();
@@ -279,12 +287,13 @@ class ModelReader {
     CheckNothingLeft(root);
     if (!document_.ok()) return document_.status();
 
-    auto tensors = InferShapes(graph_);
-    if (!tensors.ok()) {
-      return Status(tensors.status().code(),
-                    path_ + ": " + tensors.status().message());
+    auto checked = CheckGraph(graph_);
+    if (!checked.ok()) {
+      return Status(checked.status().code(),
+                    path_ + ": " + checked.status().message());
     }
-    return ReadModel{std::move(graph_), *std::move(tensors)};
+    auto tensors = std::move(checked->tensors);
+    return ReadModel{std::move(graph_), std::move(tensors)};
   }
 
  private:
@@ -318,8 +327,7 @@ class ModelReader {
                            " is not the name of a file in the same folder");
     }
     if (!document_.ok()) return document_.status();
-    const auto folder = std::filesystem::path(path_).parent_path();
-    auto file = SafetensorsFile::Open((folder / weights_name_).string());
+    auto file = open_weights_(weights_name_);
     if (!file.ok()) return file.status();
     weights_ = *std::move(file);
     if (root.Has("weights_hash")) CheckHash(root["weights_hash"]);
@@ -417,6 +425,7 @@ class ModelReader {
   std::string path_;
   json::Document document_;
   bool weights_needed_;
+  WeightsOpener open_weights_;
   Graph graph_;
   std::string weights_name_;
   std::optional<SafetensorsFile> weights_;
@@ -437,28 +446,108 @@ bool IsBinary(std::string_view text) {
   });
 }
 
+Status CheckJsonSize(const std::string& name, uint64_t bytes) {
+  if (bytes == 0) return Status(StatusCode::kInvalidModel, name + ": is empty");
+  if (bytes <= kMaxJsonBytes) return Status();
+  return Status(StatusCode::kInvalidModel,
+                name + ": has " + std::to_string(bytes) +
+                    " bytes, more than the " + std::to_string(kMaxJsonBytes) +
+                    " that a model's JSON may have");
+}
+
+Status CheckWeightsSize(const std::string& name, uint64_t bytes,
+                        const ModelOptions& options) {
+  if (bytes == 0) return Status(StatusCode::kInvalidModel, name + ": is empty");
+  if (bytes <= options.max_weight_bytes) return Status();
+  return LimitExceeded(
+      name + ": the weights take " + std::to_string(bytes) + " bytes",
+      "max_weight_bytes", options.max_weight_bytes);
+}
+
+Result<SafetensorsFile> OpenWeightsFile(const std::string& path,
+                                        const ModelOptions& options) {
+  const auto accept = [&](uint64_t bytes) {
+    return CheckWeightsSize(path, bytes, options);
+  };
+  auto contents = options.map_weights ? files::Contents::Map(path, accept)
+                                      : files::Contents::Read(path, accept);
+  if (!contents.ok()) return contents.status();
+  return SafetensorsFile::Parse(path, *std::move(contents));
+}
+
+// Read, and not larger than allowed.
+Result<ReadModel> ReadLimited(ModelReader reader, const std::string& name,
+                              const ModelOptions& options) {
+  auto model = reader.Read();
+  if (!model.ok()) return model;
+  if (Status s = CheckLimits(model->graph, model->tensors, options); !s.ok()) {
+    return Status(s.code(), name + ": " + s.message());
+  }
+  return model;
+}
+
+Status OutOfMemory(const std::string& name) {
+  return Status(StatusCode::kOutOfMemory,
+                name + ": too little memory to read it");
+}
+
 }  // namespace
 
-Result<ReadModel> ReadModelFile(const std::string& path, Weights weights) {
+Result<ReadModel> ReadModelFile(const std::string& path, Weights weights,
+                                const ModelOptions& options) {
   try {
-    auto text = ReadFile(path, kMaxJsonBytes);
-    if (!text.ok()) return text.status();
-    if (IsBinary(*text)) {
+    auto json = files::Contents::Read(
+        path, [&path](uint64_t bytes) { return CheckJsonSize(path, bytes); });
+    if (!json.ok()) return json.status();
+    if (IsBinary((*json)->text())) {
       return Status(StatusCode::kInvalidModel,
                     path +
                         ": is a binary file, not the JSON of a model; an "
                         "ONNX file needs converting with bq-convert first");
     }
-    return ModelReader(path, *text, weights).Read();
+    const auto open_weights = [&](const std::string& name) {
+      const auto folder = std::filesystem::path(path).parent_path();
+      return OpenWeightsFile((folder / name).string(), options);
+    };
+    return ReadLimited(
+        ModelReader(path, (*json)->text(), weights, open_weights), path,
+        options);
   } catch (const std::bad_alloc&) {
-    return Status(StatusCode::kOutOfMemory,
-                  path + ": too little memory to read it");
+    return OutOfMemory(path);
   }
 }
 
-Result<Graph> ReadGraph(const std::string& path) {
+Result<ReadModel> ReadModelMemory(std::string_view json,
+                                  std::span<const std::byte> weights,
+                                  const ModelOptions& options) {
+  const std::string path = "model in memory";
+  try {
+    if (Status s = CheckJsonSize(path, json.size()); !s.ok()) return s;
+    bool is_named = false;
+    const auto open_weights =
+        [&](const std::string& name) -> Result<SafetensorsFile> {
+      is_named = true;
+      Status s = CheckWeightsSize(name + " in memory", weights.size(), options);
+      if (!s.ok()) return s;
+      return SafetensorsFile::Parse(name + " in memory",
+                                    files::Contents::Copy(weights));
+    };
+    auto model =
+        ReadLimited(ModelReader(path, json, Weights::kRequired, open_weights),
+                    path, options);
+    if (model.ok() && !is_named && !weights.empty()) {
+      return Status(StatusCode::kInvalidModel,
+                    path + ": /weights: is not there, but weights are given");
+    }
+    return model;
+  } catch (const std::bad_alloc&) {
+    return OutOfMemory(path);
+  }
+}
+
+Result<Graph> ReadGraph(const std::string& path, const ModelOptions& options) {
   const DefaultFloatMode mode;
-  auto model = ReadModelFile(path, Weights::kOptional);
+  auto model = ReadModelFile(path, Weights::kOptional, options);
   if (!model.ok()) return model.status();
   return std::move(model->graph);
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "format/fingerprint.h"
 #include "format/json.h"
 #include "format/rules.h"
 #include "graph/graph_analysis.h"
@@ -113,15 +114,13 @@ std::vector<T> Copy(std::span<const std::byte> data) {
 
 }  // namespace
 
-Result<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
-  const auto fail = [&path](const std::string& what) {
-    return Status(StatusCode::kInvalidModel, path + ": /: " + what);
+Result<SafetensorsFile> SafetensorsFile::Parse(
+    const std::string& name, std::shared_ptr<const files::Contents> contents) {
+  const auto fail = [&name](const std::string& what) {
+    return Status(StatusCode::kInvalidModel, name + ": /: " + what);
   };
-  auto mapped = MappedFile::Open(path);
-  if (!mapped.ok()) return mapped.status();
-  SafetensorsFile file(*std::move(mapped));
-
-  const std::span<const std::byte> bytes = file.file_->bytes();
+  const std::span<const std::byte> bytes = contents->bytes();
+  SafetensorsFile file(std::move(contents));
   if (bytes.size() < kLengthBytes) {
     return fail("the file has " + Plural(bytes.size(), "byte") +
                 ", but its header's length alone takes 8");
@@ -143,20 +142,20 @@ Result<SafetensorsFile> SafetensorsFile::Open(const std::string& path) {
     return fail("the header does not start with '{'; not a safetensors file");
   }
 
-  json::Document document(path, std::string_view(text, header_bytes));
+  json::Document document(name, std::string_view(text, header_bytes));
   if (!document.ok()) return document.status();
   const json::Cursor header = document.root();
   const auto data = bytes.subspan(kLengthBytes + header_bytes);
   std::vector<Extent> extents;
-  for (const auto& [name, entry] : header.Members()) {
-    if (name == kMetadataKey) {
+  for (const auto& [tensor_name, entry] : header.Members()) {
+    if (tensor_name == kMetadataKey) {
       CheckMetadata(entry);
       continue;
     }
-    Extent extent{0, 0, name};
+    Extent extent{0, 0, tensor_name};
     Tensor tensor = ReadTensor(entry, data, &extent);
     if (!document.ok()) return document.status();
-    file.tensors_.emplace(name, std::move(tensor));
+    file.tensors_.emplace(tensor_name, std::move(tensor));
     extents.push_back(std::move(extent));
   }
   CheckExtents(std::move(extents), data.size(), header);
@@ -168,7 +167,7 @@ Constant SafetensorsFile::MakeConstant(const std::string& name,
                                        const TensorInfo& info) const {
   const std::span<const std::byte> data = tensors_.at(name).data;
   if (reinterpret_cast<uintptr_t>(data.data()) % kTensorAlignment == 0) {
-    return Constant::View(info, data.data(), data.size(), file_);
+    return Constant::View(info, data.data(), data.size(), contents_);
   }
   return info.type == DataType::kFloat32
              ? Constant::Floats(info.shape, Copy<float>(data))
@@ -177,12 +176,13 @@ Constant SafetensorsFile::MakeConstant(const std::string& name,
 
 std::string SafetensorsFile::FingerprintText() const {
   Fingerprint fingerprint;
-  fingerprint.Add(file_->bytes());
+  fingerprint.Add(contents_->bytes());
   return fingerprint.Text();
 }
 
-Status WriteSafetensors(const std::map<std::string, Constant>& constants,
-                        TemporaryFile* file) {
+Result<std::string> WriteSafetensors(
+    const std::map<std::string, Constant>& constants,
+    files::TemporaryFile* file) {
   using Entry = std::pair<const std::string, Constant>;
   std::vector<const Entry*> entries;
   for (const Entry& entry : constants) entries.push_back(&entry);
@@ -218,16 +218,21 @@ Status WriteSafetensors(const std::map<std::string, Constant>& constants,
   const size_t used = (kLengthBytes + text.size()) % kDataAlignment;
   if (used != 0) text.append(kDataAlignment - used, ' ');
   const uint64_t length = text.size();
+  Fingerprint fingerprint;
+  const auto write = [&](std::span<const std::byte> bytes) {
+    fingerprint.Add(bytes);
+    return file->Write(bytes);
+  };
   const std::span<const uint64_t> length_span(&length, 1);
-  if (Status s = file->Write(std::as_bytes(length_span)); !s.ok()) return s;
-  if (Status s = file->Write(std::as_bytes(std::span(text))); !s.ok()) return s;
+  if (Status s = write(std::as_bytes(length_span)); !s.ok()) return s;
+  if (Status s = write(std::as_bytes(std::span(text))); !s.ok()) return s;
   for (const Entry* entry : entries) {
     const Constant& constant = entry->second;
     const std::span<const std::byte> data(
         static_cast<const std::byte*>(constant.data()), constant.bytes());
-    if (Status s = file->Write(data); !s.ok()) return s;
+    if (Status s = write(data); !s.ok()) return s;
   }
-  return Status();
+  return fingerprint.Text();
 }
 
 }  // namespace bqengine

@@ -14,11 +14,12 @@
 
 #include "bqengine/graph.h"
 #include "bqengine/status.h"
-#include "format/file.h"
+#include "files/read_file.h"
+#include "files/replace_files.h"
 
 namespace bqengine {
 
-// A file that keeps every rule of the format, mapped into memory.
+// What a file holds that keeps every rule of the format.
 class SafetensorsFile {
  public:
   struct Tensor {
@@ -27,8 +28,10 @@ class SafetensorsFile {
     std::span<const std::byte> data;  // as long as type and shape say
   };
 
-  // kNotFound, kIo, or kInvalidModel with a JSON path into the header.
-  static Result<SafetensorsFile> Open(const std::string& path);
+  // kInvalidModel with a JSON path into the header; `name` is what messages
+  // start with. The tensors refer to `contents`.
+  static Result<SafetensorsFile> Parse(
+      const std::string& name, std::shared_ptr<const files::Contents> contents);
 
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
 
@@ -40,10 +43,10 @@ class SafetensorsFile {
   std::string FingerprintText() const;
 
  private:
-  explicit SafetensorsFile(std::shared_ptr<const MappedFile> file)
-      : file_(std::move(file)) {}
+  explicit SafetensorsFile(std::shared_ptr<const files::Contents> contents)
+      : contents_(std::move(contents)) {}
 
-  std::shared_ptr<const MappedFile> file_;
+  std::shared_ptr<const files::Contents> contents_;
   std::map<std::string, Tensor> tensors_;
 };
 
@@ -51,9 +54,10 @@ class SafetensorsFile {
 // names. The data starts at a multiple of 64 bytes; U64 tensors come first,
 // then F32 tensors of an even size, then the others, each sorted by name, so
 // that all but some of the last stand at a multiple of 8 (the format allows no
-// gaps).
-Status WriteSafetensors(const std::map<std::string, Constant>& constants,
-                        TemporaryFile* file);
+// gaps). Returns the text of what it wrote's fingerprint.
+Result<std::string> WriteSafetensors(
+    const std::map<std::string, Constant>& constants,
+    files::TemporaryFile* file);
 
 }  // namespace bqengine
 

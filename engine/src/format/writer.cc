@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "bqengine/model.h"
-#include "format/file.h"
+#include "files/replace_files.h"
 #include "format/json.h"
 #include "format/rules.h"
 #include "format/safetensors.h"
@@ -47,7 +47,6 @@ class Checker {
     for (const auto& [name, constant] : graph.constants) {
       const std::string place = "/constants/" + name;
       Keep(place, Labelled("the name ", ConstantNameProblem(name)));
-      if (constant.data() != nullptr) Keep(place, DataProblem(constant));
     }
     return std::move(problem_);
   }
@@ -295,20 +294,19 @@ Result<std::string> WeightsPath(const std::string& path) {
   return (target.parent_path() / name).string();
 }
 
-Result<TemporaryFile> WriteJson(const Graph& graph,
-                                const WeightsReference& weights,
-                                const std::map<std::string, Constant>& stored,
-                                const std::string& path) {
+Result<files::TemporaryFile> WriteJson(
+    const Graph& graph, const WeightsReference& weights,
+    const std::map<std::string, Constant>& stored, const std::string& path) {
   const std::string text = json::Pretty(FromGraph(graph, weights, stored));
   if (text.size() > kMaxJsonBytes) {
     return Fail(path, "the JSON would have " + std::to_string(text.size()) +
                           " bytes, more than the allowed " +
                           std::to_string(kMaxJsonBytes));
   }
-  auto file = TemporaryFile::Create(path);
+  auto file = files::TemporaryFile::Create(path);
   if (!file.ok()) return file.status();
   if (Status s = file->Write(std::as_bytes(std::span(text))); !s.ok()) return s;
-  if (Status s = file->Close(); !s.ok()) return s;
+  if (Status s = file->Finish(); !s.ok()) return s;
   return file;
 }
 
@@ -318,14 +316,15 @@ Status WriteFiles(const Graph& graph, const std::string& path) {
   if (!weights_path.ok()) return weights_path.status();
 
   WeightsReference reference;
-  std::optional<TemporaryFile> weights;
+  std::optional<files::TemporaryFile> weights;
   if (!stored.empty()) {
-    auto file = TemporaryFile::Create(*weights_path);
+    auto file = files::TemporaryFile::Create(*weights_path);
     if (!file.ok()) return file.status();
-    if (Status s = WriteSafetensors(stored, &*file); !s.ok()) return s;
-    if (Status s = file->Close(); !s.ok()) return s;
+    auto fingerprint = WriteSafetensors(stored, &*file);
+    if (!fingerprint.ok()) return fingerprint.status();
+    if (Status s = file->Finish(); !s.ok()) return s;
     reference.name = std::filesystem::path(*weights_path).filename().string();
-    reference.hash = kHashPrefix + file->fingerprint().Text();
+    reference.hash = kHashPrefix + *fingerprint;
     weights.emplace(*std::move(file));
   }
   auto json = WriteJson(graph, reference, stored, path);
@@ -333,7 +332,7 @@ Status WriteFiles(const Graph& graph, const std::string& path) {
 
   // Should the machine stop between the two renames, the old JSON finds by its
   // hash that the weights are not its own.
-  std::vector<TemporaryFile*> files;
+  std::vector<files::TemporaryFile*> files;
   if (weights.has_value()) {
     if (weights->target() == json->target()) {
       return Status(StatusCode::kInvalidArgument,
@@ -342,7 +341,7 @@ Status WriteFiles(const Graph& graph, const std::string& path) {
     files.push_back(&*weights);
   }
   files.push_back(&*json);
-  return ReplaceFiles(files);
+  return files::ReplaceFiles(files);
 }
 
 }  // namespace

@@ -21,15 +21,19 @@ struct CheckedGraph {
   std::vector<NodeContext> nodes;             // in `order`
 };
 
-// Checks everything; see InferShapes. The result refers to `graph`.
+// Checks everything but the values of constants; see InferShapes. What has data
+// has as much as its shape says. The result refers to `graph`.
 Result<CheckedGraph> CheckGraph(const Graph& graph);
 
-// What is wrong with a constant's data, as below; empty if nothing.
+// What is wrong with a constant's data: there is none, or it has another size
+// than its shape says, a NaN, or bits beyond a row's end. Empty if nothing is.
 std::string DataProblem(const Constant& constant);
 
-// Every constant has data, of the right size, without NaN and without bits
-// beyond a row's end.
-Status CheckConstantData(const Graph& graph);
+// Whether constants must have data, or may be those of an architecture.
+enum class Data { kRequired, kOptional };
+
+// The problems above, of all constants.
+Status CheckConstantData(const Graph& graph, Data data);
 
 }  // namespace bqengine
 

@@ -33,6 +33,10 @@ std::string ConstantPath(const std::string& name) {
 Status CheckShape(const std::string& path, const TensorInfo& info,
                   bool is_activation) {
   const Shape& shape = info.shape;
+  if (!IsDataType(info.type)) {
+    return Error(path, "type " + std::to_string(static_cast<int>(info.type)) +
+                           " is none");
+  }
   if (shape.empty() || shape.size() > kMostDims) {
     return Error(path, "a tensor has 1 to 8 dimensions, not " +
                            std::to_string(shape.size()));
@@ -55,6 +59,23 @@ Status CheckShape(const std::string& path, const TensorInfo& info,
     return Error(path, bytes.status().message());
   }
   return Status();
+}
+
+// Else reading the data by its shape would leave it.
+std::string SizeProblem(const Constant& constant) {
+  for (int64_t dim : constant.shape()) {  // a batch would count as 1
+    if (dim < 1) return "has a dimension of " + std::to_string(dim);
+  }
+  auto bytes = ByteCount(constant.info());
+  if (!bytes.ok()) return bytes.status().message();
+  if (static_cast<uint64_t>(*bytes) != constant.bytes()) {
+    return "has " + std::to_string(constant.bytes()) +
+           " bytes, but its shape needs " + std::to_string(*bytes);
+  }
+  if (reinterpret_cast<uintptr_t>(constant.data()) % sizeof(uint64_t) != 0) {
+    return "is not aligned to 8 bytes";
+  }
+  return "";
 }
 
 class Checker {
@@ -125,6 +146,10 @@ class Checker {
       if (Status s = CheckShape(ConstantPath(name), constant.info(), false);
           !s.ok()) {
         return s;
+      }
+      if (constant.data() == nullptr) continue;
+      if (const std::string problem = SizeProblem(constant); !problem.empty()) {
+        return Error(ConstantPath(name), problem);
       }
     }
     return Status();
@@ -269,19 +294,9 @@ std::string NanProblem(std::span<const float> values) {
   return "";
 }
 
-std::string TailBitsProblem(const Constant& constant) {
-  const int64_t row_bits = constant.shape().back();
-  if (row_bits % kWordBits == 0) return "";
-  const uint64_t unused = ~TailMask(row_bits);
-  const size_t row_words = static_cast<size_t>(WordsFor(row_bits));
-  const std::span<const uint64_t> words = constant.words();
-  for (size_t i = row_words - 1; i < words.size(); i += row_words) {
-    if ((words[i] & unused) != 0) {
-      return "row " + std::to_string(i / row_words) +
-             " has bits beyond its end";
-    }
-  }
-  return "";
+std::string StrayBitsProblem(const Constant& constant) {
+  const auto row = RowWithStrayBits(constant.words(), constant.shape().back());
+  return row ? "row " + std::to_string(*row) + " has bits beyond its end" : "";
 }
 
 }  // namespace
@@ -294,6 +309,7 @@ Result<std::map<std::string, TensorInfo>> InferShapes(const Graph& graph) {
   const DefaultFloatMode mode;
   auto checked = CheckGraph(graph);
   if (!checked.ok()) return checked.status();
+  if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
   return std::move(checked->tensors);
 }
 
@@ -301,18 +317,15 @@ std::string DataProblem(const Constant& constant) {
   if (constant.data() == nullptr) {
     return "has no data: this is an architecture, to be trained";
   }
-  auto bytes = ByteCount(constant.info());
-  if (!bytes.ok()) return bytes.status().message();
-  if (static_cast<uint64_t>(*bytes) != constant.bytes()) {
-    return "has " + std::to_string(constant.bytes()) +
-           " bytes, but its shape needs " + std::to_string(*bytes);
-  }
+  std::string problem = SizeProblem(constant);
+  if (!problem.empty()) return problem;
   return constant.type() == DataType::kFloat32 ? NanProblem(constant.floats())
-                                               : TailBitsProblem(constant);
+                                               : StrayBitsProblem(constant);
 }
 
-Status CheckConstantData(const Graph& graph) {
+Status CheckConstantData(const Graph& graph, Data data) {
   for (const auto& [name, constant] : graph.constants) {
+    if (data == Data::kOptional && constant.data() == nullptr) continue;
     if (const std::string problem = DataProblem(constant); !problem.empty()) {
       return Error(ConstantPath(name), problem);
     }

@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "graph/graph_analysis.h"
+
 namespace bqengine {
 
 Result<GraphEditor> GraphEditor::Make(Graph& graph) {
   GraphEditor editor(graph);
-  auto tensors = InferShapes(graph);
-  if (!tensors.ok()) return tensors.status();
-  editor.tensors_ = *std::move(tensors);
+  auto checked = CheckGraph(graph);
+  if (!checked.ok()) return checked.status();
+  editor.tensors_ = std::move(checked->tensors);
   editor.removed_.assign(graph.nodes.size(), false);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     for (const std::string& name : graph.nodes[i].inputs) {

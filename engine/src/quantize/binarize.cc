@@ -41,7 +41,7 @@ Result<Constant> BinarizeToBits(std::span<const float> x, const Shape& shape,
   if (Status s = CheckShape(shape, x.size(), 1); !s.ok()) return s;
   const int64_t columns = shape.back();
   const int64_t rows = static_cast<int64_t>(x.size()) / columns;
-  std::vector<uint64_t> words(static_cast<size_t>(rows * RowWords(columns)));
+  std::vector<uint64_t> words(static_cast<size_t>(rows * WordsFor(columns)));
   for (size_t i = 0; i < x.size(); ++i) {
     if (x[i] >= threshold) {
       const BitPosition position(static_cast<int64_t>(i), columns);
@@ -53,8 +53,8 @@ Result<Constant> BinarizeToBits(std::span<const float> x, const Shape& shape,
 
 Result<std::vector<float>> Unpack(const Constant& bits) {
   if (Status s = CheckEncoding(bits.type()); !s.ok()) return s;
+  if (Status s = CheckConstant("the constant", bits); !s.ok()) return s;
   const std::span<const uint64_t> words = bits.words();
-  if (words.empty()) return InvalidArgument("the constant has no data");
   auto count = ElementCount(bits.shape());
   if (!count.ok()) return InvalidArgument(count.status().message());
   std::vector<float> values(static_cast<size_t>(*count),

@@ -9,10 +9,10 @@
 
 #include "bqengine/graph.h"
 #include "bqengine/status.h"
+#include "graph/graph_analysis.h"
+#include "graph/packed.h"
 
 namespace bqengine::quantize {
-
-inline constexpr int64_t kWordBits = 64;
 
 inline Status InvalidArgument(const std::string& message) {
   return Status(StatusCode::kInvalidArgument, message);
@@ -62,15 +62,36 @@ inline Status CheckShape(const Shape& shape, size_t size, size_t least_rank) {
   return Status();
 }
 
-// Words of one row of `columns` packed bits.
-inline int64_t RowWords(int64_t columns) {
-  return (columns + kWordBits - 1) / kWordBits;
+// A constant that a caller made must have the data that its shape needs; `what`
+// is its name in messages.
+inline Status CheckConstant(const char* what, const Constant& constant) {
+  const std::string problem =
+      constant.data() == nullptr ? "has no data" : DataProblem(constant);
+  if (problem.empty()) return Status();
+  return InvalidArgument(std::string(what) + " " + problem);
+}
+
+// The scales of `bases` bases for `channels` channels.
+inline Status CheckAlpha(const Constant& alpha, int64_t bases,
+                         int64_t channels) {
+  if (alpha.type() != DataType::kFloat32) {
+    return InvalidArgument("alpha must be float32");
+  }
+  if (alpha.shape() != Shape{bases} &&
+      alpha.shape() != Shape{bases, channels}) {
+    return InvalidArgument("alpha must be [M] or [M, O]");
+  }
+  if (Status s = CheckConstant("alpha", alpha); !s.ok()) return s;
+  if (Status s = CheckFinite(alpha.floats()); !s.ok()) {
+    return InvalidArgument("alpha: " + s.message());
+  }
+  return Status();
 }
 
 // Position of an element in packed rows of `columns` bits.
 struct BitPosition {
   BitPosition(int64_t element, int64_t columns)
-      : word(static_cast<size_t>(element / columns * RowWords(columns) +
+      : word(static_cast<size_t>(element / columns * WordsFor(columns) +
                                  element % columns / kWordBits)),
         mask(uint64_t{1} << (element % columns % kWordBits)) {}
   size_t word;

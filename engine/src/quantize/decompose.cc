@@ -144,16 +144,11 @@ Result<std::vector<float>> Reconstruct(const Weights& weights) {
   const DefaultFloatMode mode;
   const Shape& shape = weights.weight.shape();
   if (shape.size() < 2) return InvalidArgument("the weights have no channels");
-  const Shape& alpha_shape = weights.alpha.shape();
-  if (alpha_shape != Shape{shape[0]} &&
-      alpha_shape != Shape{shape[0], shape[1]}) {
-    return InvalidArgument("alpha must be [M] or [M, O]");
+  if (Status s = CheckAlpha(weights.alpha, shape[0], shape[1]); !s.ok()) {
+    return s;
   }
   auto values = Unpack(weights.weight);
   if (!values.ok()) return values.status();
-  if (Status s = CheckFinite(weights.alpha.floats()); !s.ok()) {
-    return InvalidArgument("alpha: " + s.message());
-  }
   const int64_t bases = shape[0], channels = shape[1];
   const size_t per_base = values->size() / static_cast<size_t>(bases);
   const size_t per_channel = per_base / static_cast<size_t>(channels);

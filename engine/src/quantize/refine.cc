@@ -112,14 +112,7 @@ Status CheckStart(const Weights& start, const Shape& shape) {
     return InvalidArgument("more than " + std::to_string(kMaxRefinedBases) +
                            " bases");
   }
-  const Shape& alpha = start.alpha.shape();
-  if (alpha != Shape{bits[0]} && alpha != Shape{bits[0], shape[0]}) {
-    return InvalidArgument("alpha must be [M] or [M, O]");
-  }
-  if (Status s = CheckFinite(start.alpha.floats()); !s.ok()) {
-    return InvalidArgument("alpha: " + s.message());
-  }
-  return Status();
+  return CheckAlpha(start.alpha, bits[0], shape[0]);
 }
 
 }  // namespace

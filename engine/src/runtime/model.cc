@@ -4,6 +4,7 @@
 
 #include "format/reader.h"
 #include "graph/graph_analysis.h"
+#include "graph/limits.h"
 #include "passes/passes.h"
 #include "runtime/float_mode.h"
 #include "runtime/model_impl.h"
@@ -32,19 +33,31 @@ std::shared_ptr<Model::Impl> Model::Impl::Make(
   return impl;
 }
 
-Result<Model> Model::Load(const std::string& path) {
+Result<Model> Model::Load(const std::string& path,
+                          const ModelOptions& options) {
   const DefaultFloatMode mode;
-  auto model = ReadModelFile(path, Weights::kRequired);
+  auto model = ReadModelFile(path, Weights::kRequired, options);
   if (!model.ok()) return model.status();
   return Model(Impl::Make(std::move(model->graph), model->tensors));
 }
 
-Result<Model> Model::FromGraph(Graph graph) {
+Result<Model> Model::LoadFromMemory(std::string_view json,
+                                    std::span<const std::byte> weights,
+                                    const ModelOptions& options) {
   const DefaultFloatMode mode;
-  auto tensors = InferShapes(graph);
-  if (!tensors.ok()) return tensors.status();
-  if (Status s = CheckConstantData(graph); !s.ok()) return s;
-  return Model(Impl::Make(std::move(graph), *tensors));
+  auto model = ReadModelMemory(json, weights, options);
+  if (!model.ok()) return model.status();
+  return Model(Impl::Make(std::move(model->graph), model->tensors));
+}
+
+Result<Model> Model::FromGraph(Graph graph, const ModelOptions& options) {
+  const DefaultFloatMode mode;
+  auto checked = CheckGraph(graph);
+  if (!checked.ok()) return checked.status();
+  if (Status s = CheckConstantData(graph, Data::kRequired); !s.ok()) return s;
+  const auto tensors = std::move(checked->tensors);
+  if (Status s = CheckLimits(graph, tensors, options); !s.ok()) return s;
+  return Model(Impl::Make(std::move(graph), tensors));
 }
 
 const Graph& Model::graph() const { return impl_->graph; }
@@ -63,12 +76,15 @@ const TensorInfo& Model::output(size_t i) const { return impl_->outputs[i]; }
 
 Result<Graph> OptimizeGraph(const Graph& graph) {
   const DefaultFloatMode mode;
+  if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
   Graph optimized = graph;
   if (Status s = RunPasses(optimized); !s.ok()) return s;
   return optimized;
 }
 
 Result<Graph> SettleGraph(const Graph& graph) {
+  const DefaultFloatMode mode;
+  if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
   Graph settled = graph;
   if (Status s = SettleMeaning(settled); !s.ok()) return s;
   return settled;

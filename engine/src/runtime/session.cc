@@ -7,6 +7,8 @@
 #include <new>
 #include <utility>
 
+#include "graph/limits.h"
+#include "graph/packed.h"
 #include "runtime/backend_border.h"
 #include "runtime/backend_registry.h"
 #include "runtime/float_mode.h"
@@ -66,6 +68,23 @@ Status CheckView(const std::string& name, const TensorInfo& info, int64_t batch,
   return Status();
 }
 
+// The same, and nothing beyond the ends of packed rows.
+Status CheckInput(const std::string& name, const TensorInfo& info,
+                  int64_t batch, const InputView& view) {
+  if (Status s = CheckView(name, info, batch, view.data, view.bytes); !s.ok()) {
+    return s;
+  }
+  if (!IsBits(info.type)) return Status();
+  const std::span words(static_cast<const uint64_t*>(view.data),
+                        view.bytes / sizeof(uint64_t));
+  if (const auto row = RowWithStrayBits(words, info.shape.back())) {
+    return InvalidArgument(
+        "tensor '" + name + "': row " + std::to_string(*row) + " of " +
+        std::to_string(info.shape.back()) + " bits has bits beyond its end");
+  }
+  return Status();
+}
+
 // The backend of most steps.
 std::string MainBackend(const Program& program) {
   std::map<std::string, int> count;
@@ -74,6 +93,17 @@ std::string MainBackend(const Program& program) {
     if (++count[step.backend] > count[best]) best = step.backend;
   }
   return best;
+}
+
+// The name of the node that writes the largest buffer, or has the largest
+// workspace.
+const std::string& LargestNode(const Program& program,
+                               const std::vector<BufferLifetime>& lifetimes) {
+  const auto largest = std::max_element(
+      lifetimes.begin(), lifetimes.end(),
+      [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
+  const auto step = static_cast<size_t>(largest->first);
+  return program.steps()[step].node->node().name;
 }
 
 }  // namespace
@@ -143,6 +173,13 @@ Status Session::Impl::Reserve() {
                                             ": " + plan.status().message());
   }
 
+  if (plan->bytes > options.max_arena_bytes) {
+    return LimitExceeded(
+        "node '" + LargestNode(*program, lifetimes) + "' needs most of the " +
+            std::to_string(plan->bytes) + " bytes that a batch of " +
+            std::to_string(options.max_batch) + " takes",
+        "max_arena_bytes", options.max_arena_bytes);
+  }
   arena_bytes = plan->bytes;
   if (arena_bytes > 0) {
     arena.reset(std::aligned_alloc(kArenaAlignment, arena_bytes));
@@ -272,8 +309,8 @@ Status Session::Run(int64_t batch, std::span<const InputView> inputs,
                            std::to_string(model.num_outputs()) + " outputs");
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (Status s = CheckView(model.input_name(i), model.input(i), batch,
-                             inputs[i].data, inputs[i].bytes);
+    if (Status s =
+            CheckInput(model.input_name(i), model.input(i), batch, inputs[i]);
         !s.ok()) {
       return s;
     }
