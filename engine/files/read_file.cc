@@ -69,7 +69,9 @@ Status Changed(const std::string& path) {
 Status SystemError(const std::string& path, const char* what, int code) {
   const bool missing = code == ENOENT || code == ENOTDIR;
   return Status(
-      missing ? StatusCode::kNotFound : StatusCode::kIo,
+      missing          ? StatusCode::kNotFound
+      : code == ENOMEM ? StatusCode::kOutOfMemory
+                       : StatusCode::kIo,
       path + ": " + what + ": " + std::generic_category().message(code));
 }
 

@@ -235,16 +235,16 @@ Result<TemporaryFile> TemporaryFile::Create(const std::string& path,
   const fs::path folder = fs::path(target->path).parent_path();
   // Nobody reads what is to be a private file before it has its mode.
   const mode_t mode = target->old ? S_IRUSR | S_IWUSR : 0666;
-  Descriptor file(-1);
-  std::string name;
+  // Made before there is anything to take away again.
+  TemporaryFile made(path, std::move(target->path), "", Descriptor(-1));
+  Descriptor& file = made.descriptor_;
   if (when == Name::kLate) file = CreateWithoutName(folder, mode);
-  if (file.get() < 0) file = CreateWithName(folder, mode, &name);
+  if (file.get() < 0) file = CreateWithName(folder, mode, &made.name_);
   if (file.get() < 0) {
     return SystemError(path, "no temporary file can be made beside it", errno);
   }
   if (target->old) KeepOwnerAndMode(file.get(), *target->old);
-  return TemporaryFile(path, std::move(target->path), std::move(name),
-                       std::move(file));
+  return made;
 }
 
 TemporaryFile::TemporaryFile(TemporaryFile&& other) noexcept

@@ -71,7 +71,8 @@ void Check(const Graph& graph, const std::vector<float>& input,
            const std::vector<float>& x) {
   auto model = Model::FromGraph(graph);
   ASSERT_TRUE(model.ok()) << model.status().message();
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0) continue;
     for (bool optimize : {false, true}) {
       SCOPED_TRACE(backend.name + (optimize ? ", fused" : ""));

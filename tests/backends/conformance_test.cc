@@ -124,7 +124,8 @@ int Check(GraphMaker& maker, const Case& test) {
   }
   const auto expected = RunCase(*model, "reference", 1, kBatchSize, inputs);
   int ran = 0;
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0) continue;
     SCOPED_TRACE(backend.name);
     const auto all = RunCase(*model, backend.name, 1, kBatchSize, inputs);
@@ -438,7 +439,8 @@ TEST(Conformance, BinarizeOddValues) {
   GraphMaker::Add(graph, "Binarize", "y", {"x"});
   auto model = Model::FromGraph(graph);
   ASSERT_TRUE(model.ok());
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0) continue;
     auto session = Session::Create(*model, {.backend = backend.name});
     ASSERT_TRUE(session.ok());

@@ -130,7 +130,8 @@ TEST(CpuThreads, NeverChangeABit) {
     const auto count = ElementCount(large.input, kBatchSize);
     const std::vector<float> input =
         maker.Floats(static_cast<size_t>(*count), -1, 1);
-    for (const BackendInfo& backend : ListBackends()) {
+    const auto backends = ListBackends();
+    for (const BackendInfo& backend : *backends) {
       if (backend.score == 0 || !backend.name.starts_with("cpu:")) continue;
       SCOPED_TRACE(large.op + " on " + backend.name);
       const auto want = RunOp(*model, backend.name, 1, input, kBatchSize);

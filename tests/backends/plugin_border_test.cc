@@ -153,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(Threads, RudePlugin, ::testing::Values(1, 2),
                          });
 
 TEST(PluginBorder, PluginsThatThrowWhenTheyAreLoadedAreRefused) {
-  const size_t before = ListBackends().size();
+  const size_t before = ListBackends()->size();
   for (const char* place : {"score", "init"}) {
     const Status status =
         LoadPlugin(PluginPath(std::string("rude_plugin_") + place));
@@ -165,7 +165,7 @@ TEST(PluginBorder, PluginsThatThrowWhenTheyAreLoadedAreRefused) {
               std::string::npos)
         << status.message();
   }
-  EXPECT_EQ(ListBackends().size(), before);
+  EXPECT_EQ(ListBackends()->size(), before);
 }
 
 TEST(PluginBorder, LoopsInLoopsRunOnTheirThread) {
@@ -216,7 +216,7 @@ TEST(PluginBorder, InitMayCallTheHost) {
   g_called = &called;
   // From within its init function.
   SetLogHandler([](LogLevel /*level*/, const char* /*message*/) {
-    g_called->backends = ListBackends().size();
+    g_called->backends = ListBackends()->size();
     g_called->itself = LoadPlugin(PluginPath("calling_plugin"));
     g_called->other = LoadPlugin(PluginPath("cxx_plugin"));
   });
@@ -229,7 +229,8 @@ TEST(PluginBorder, InitMayCallTheHost) {
   EXPECT_TRUE(called.other.ok()) << called.other.message();
   // Each is there once.
   int calling = 0, cxx = 0;
-  for (const BackendInfo& info : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& info : *backends) {
     calling += info.name == "calling";
     cxx += info.name == "cxx";
   }

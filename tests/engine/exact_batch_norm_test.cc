@@ -197,7 +197,8 @@ void Check(uint32_t seed, Kind kind, int64_t k) {
   auto model = Model::FromGraph(
       MakeGraph(type, k, channels, scaled, biased, in_product));
   ASSERT_TRUE(model.ok()) << model.status().message();
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0) continue;
     for (bool fused : {false, true}) {
       SCOPED_TRACE(backend.name + (fused ? ", fused" : ", unfused"));

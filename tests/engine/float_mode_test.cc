@@ -164,7 +164,8 @@ TEST(FloatMode, OfTheHostChangesNoBitOfARun) {
     const auto input =
         Values(maker, static_cast<size_t>(*ElementCount(
                           graph.inputs[0].info.shape, kBatchSize)));
-    for (const BackendInfo& backend : ListBackends()) {
+    const auto backends = ListBackends();
+    for (const BackendInfo& backend : *backends) {
       if (backend.score == 0) continue;
       const auto want = RunNetwork(graph, backend.name, 1, input);
       ASSERT_FALSE(want.empty());
@@ -258,7 +259,7 @@ Functions() {
     }
     return bits;
   };
-  const auto shifts = quantize::AbcNetShifts(4);
+  const auto shifts = *quantize::AbcNetShifts(4);
   const auto start =
       *quantize::AbcNet(w, shape, shifts, quantize::Scope::kChannel);
   const float tiny = std::numeric_limits<float>::denorm_min();
@@ -277,7 +278,7 @@ Functions() {
       {"ScaleAndShift",
        [=] { return BitsOf(*quantize::ScaleAndShift(small, 0.3f, 1e-39f)); }},
       {"Bwn", [=] { return of_weights(quantize::Bwn(w, shape)); }},
-      {"AbcNetShifts", [=] { return BitsOf(quantize::AbcNetShifts(7)); }},
+      {"AbcNetShifts", [=] { return BitsOf(*quantize::AbcNetShifts(7)); }},
       {"AbcNet",
        [=] {
          return of_weights(

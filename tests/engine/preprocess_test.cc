@@ -71,11 +71,11 @@ TEST(PixelsToInput, RefusesWhatDoesNotFit) {
 
 TEST(Layouts, ShapesInFiles) {
   const Shape image = {kBatch, 4, 5, 3};
-  EXPECT_EQ(ShapeInLayout(image, Layout::kNHWC), image);
-  EXPECT_EQ(ShapeInLayout(image, Layout::kNCHW), (Shape{kBatch, 3, 4, 5}));
-  EXPECT_EQ(ShapeInLayout({kBatch, 7, 2}, Layout::kNCHW),
+  EXPECT_EQ(*ShapeInLayout(image, Layout::kNHWC), image);
+  EXPECT_EQ(*ShapeInLayout(image, Layout::kNCHW), (Shape{kBatch, 3, 4, 5}));
+  EXPECT_EQ(*ShapeInLayout({kBatch, 7, 2}, Layout::kNCHW),
             (Shape{kBatch, 2, 7}));
-  EXPECT_EQ(ShapeInLayout({kBatch, 7}, Layout::kNCHW), (Shape{kBatch, 7}));
+  EXPECT_EQ(*ShapeInLayout({kBatch, 7}, Layout::kNCHW), (Shape{kBatch, 7}));
 }
 
 // Against the definition: element (n, c, h, w) of one is (n, h, w, c) of the

@@ -160,11 +160,12 @@ TEST(QuantizeBwn, Errors) {
 // -------------------------------------------------------------------- ABC-Net
 
 TEST(QuantizeAbcNet, ShiftsAreEvenlySpaced) {
-  EXPECT_EQ(AbcNetShifts(1), (Floats{0}));
-  EXPECT_EQ(AbcNetShifts(2), (Floats{-1, 1}));
-  EXPECT_EQ(AbcNetShifts(5), (Floats{-1, -0.5f, 0, 0.5f, 1}));
-  EXPECT_TRUE(AbcNetShifts(0).empty());
-  EXPECT_TRUE(AbcNetShifts(kMaxBases + 1).empty());
+  EXPECT_EQ(*AbcNetShifts(1), (Floats{0}));
+  EXPECT_EQ(*AbcNetShifts(2), (Floats{-1, 1}));
+  EXPECT_EQ(*AbcNetShifts(5), (Floats{-1, -0.5f, 0, 0.5f, 1}));
+  EXPECT_EQ(AbcNetShifts(0).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(AbcNetShifts(kMaxBases + 1).status().code(),
+            StatusCode::kInvalidArgument);
 }
 
 // W = [-3, -1, 1, 3]: mean 0, standard deviation sqrt(5). M = 1 is sign(W). For
@@ -189,7 +190,7 @@ TEST(QuantizeAbcNet, ByHand) {
   };
   for (const Case& c : cases) {
     SCOPED_TRACE("bases " + std::to_string(c.bases));
-    const auto q = AbcNet(w, {2, 2}, AbcNetShifts(c.bases), Scope::kTensor);
+    const auto q = AbcNet(w, {2, 2}, *AbcNetShifts(c.bases), Scope::kTensor);
     ASSERT_TRUE(q.ok());
     EXPECT_EQ(q->weight.shape(), (Shape{c.bases, 2, 2}));
     EXPECT_EQ(q->alpha.shape(), (Shape{c.bases}));
@@ -213,7 +214,7 @@ TEST(QuantizeAbcNet, ByHand) {
 TEST(QuantizeAbcNet, EachChannelByItself) {
   // The example above, and 5 minus twice it: another mean and deviation.
   const Floats w = {-3, -1, 1, 3, 11, 7, 3, -1};
-  const Floats shifts = AbcNetShifts(2);
+  const Floats shifts = *AbcNetShifts(2);
   const auto both = AbcNet(w, {2, 4}, shifts, Scope::kChannel);
   ASSERT_TRUE(both.ok());
   EXPECT_EQ(both->alpha.shape(), (Shape{2, 2}));
@@ -240,7 +241,7 @@ TEST(QuantizeAbcNet, ErrorFallsWithTheNumberOfBases) {
       for (int64_t bases = 1; bases <= 6; ++bases) {
         SCOPED_TRACE("seed " + std::to_string(seed) + " bases " +
                      std::to_string(bases));
-        const auto q = AbcNet(w, {32, 90}, AbcNetShifts(bases), scope);
+        const auto q = AbcNet(w, {32, 90}, *AbcNetShifts(bases), scope);
         ASSERT_TRUE(q.ok());
         const auto error = MeasureError(w, *Reconstruct(*q));
         ASSERT_TRUE(error.ok());
@@ -254,7 +255,7 @@ TEST(QuantizeAbcNet, ErrorFallsWithTheNumberOfBases) {
 TEST(QuantizeAbcNet, AlphaIsTheLeastSquaresOptimum) {
   SCOPED_TRACE("seed 5");
   const Floats w = RandomNormal(5, 8 * 40);
-  const auto q = AbcNet(w, {8, 40}, AbcNetShifts(4), Scope::kTensor);
+  const auto q = AbcNet(w, {8, 40}, *AbcNetShifts(4), Scope::kTensor);
   ASSERT_TRUE(q.ok());
   const double best = SquaredError(w, *Reconstruct(*q));
   for (size_t m = 0; m < 4; ++m) {
@@ -270,7 +271,7 @@ TEST(QuantizeAbcNet, AlphaIsTheLeastSquaresOptimum) {
 TEST(QuantizeAbcNet, EqualWeightsNeedOneBase) {
   for (float value : {0.1f, -0.3f, 0.0f}) {
     const Floats w(300, value);
-    const auto q = AbcNet(w, {3, 100}, AbcNetShifts(3), Scope::kTensor);
+    const auto q = AbcNet(w, {3, 100}, *AbcNetShifts(3), Scope::kTensor);
     ASSERT_TRUE(q.ok());
     EXPECT_EQ(q->alpha.floats()[0], value);
     EXPECT_EQ(q->alpha.floats()[1], 0.0f);
@@ -290,7 +291,7 @@ TEST(QuantizeAbcNet, CollinearBasesGetNoWeight) {
   ASSERT_TRUE(equal.ok());
   EXPECT_EQ(equal->alpha.floats()[0], 2.0f);
   EXPECT_EQ(equal->alpha.floats()[1], 0.0f);
-  const auto many = AbcNet(w, {1, 4}, AbcNetShifts(kMaxBases), Scope::kTensor);
+  const auto many = AbcNet(w, {1, 4}, *AbcNetShifts(kMaxBases), Scope::kTensor);
   ASSERT_TRUE(many.ok());
   const auto sum = Reconstruct(*many);
   ASSERT_TRUE(sum.ok());
@@ -358,7 +359,7 @@ TEST(QuantizeRefine, FindsTheBasesOfSumsOfBits) {
   // +-2 +-1, which the shifts -1 and 1 of ABC-Net do not find.
   const Floats w = {-3, -1, 1, 3, 3, 1, -1, -3};
   const Shape shape = {2, 4};
-  const auto start = AbcNet(w, shape, AbcNetShifts(2), Scope::kChannel);
+  const auto start = AbcNet(w, shape, *AbcNetShifts(2), Scope::kChannel);
   ASSERT_TRUE(start.ok());
   EXPECT_GT(SquaredError(w, *Reconstruct(*start)), 1);
   const auto refined = Refine(w, shape, *start, 10);
@@ -374,7 +375,7 @@ TEST(QuantizeRefine, ErrorNeverGrows) {
   for (const Scope scope : {Scope::kTensor, Scope::kChannel}) {
     for (const int64_t bases : {1, 2, 3, 5, 8}) {
       SCOPED_TRACE(bases);
-      const auto start = AbcNet(w, shape, AbcNetShifts(bases), scope);
+      const auto start = AbcNet(w, shape, *AbcNetShifts(bases), scope);
       ASSERT_TRUE(start.ok());
       double last = SquaredError(w, *Reconstruct(*start));
       EXPECT_NEAR(SquaredError(w, *Reconstruct(*Refine(w, shape, *start, 0))),
@@ -400,7 +401,7 @@ TEST(QuantizeRefine, ErrorNeverGrows) {
 TEST(QuantizeRefine, BadArguments) {
   const Floats w = RandomNormal(32, 12);
   const Shape shape = {3, 4};
-  const auto good = AbcNet(w, shape, AbcNetShifts(2), Scope::kChannel);
+  const auto good = AbcNet(w, shape, *AbcNetShifts(2), Scope::kChannel);
   ASSERT_TRUE(good.ok());
   ExpectInvalid(Refine(w, {3, 5}, *good, 1), "elements");
   ExpectInvalid(Refine(w, {4, 3}, *good, 1), "another shape");
@@ -418,7 +419,7 @@ TEST(QuantizeRefine, BadArguments) {
       *BinarizeToBits(Floats(24, 1.0f), {2, 3, 4}, 0, DataType::kUnipolar);
   ExpectInvalid(Refine(w, shape, bad, 1), "bipolar");
   const auto many =
-      AbcNet(w, shape, AbcNetShifts(kMaxRefinedBases + 1), Scope::kChannel);
+      AbcNet(w, shape, *AbcNetShifts(kMaxRefinedBases + 1), Scope::kChannel);
   ExpectInvalid(Refine(w, shape, *many, 1), "more than 10 bases");
   bad.weight = Constant::Declare(good->weight.info());
   ExpectInvalid(Refine(w, shape, bad, 1), "no data");

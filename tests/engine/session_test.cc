@@ -54,7 +54,8 @@ TEST(Session, SameBitsForEveryBackendThreadCountAndBatch) {
   const auto expected =
       RunModel(model, {.max_batch = 7, .backend = "reference"}, input);
   int usable = 0;
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0) continue;
     ++usable;
     for (int threads : {1, 2, 5}) {
@@ -94,7 +95,8 @@ TEST(Session, EnvironmentForcesABackendUnlessTheCallerDoes) {
 
 TEST(Session, FamilyMeansItsBestMember) {
   std::string best;
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (best.empty() && backend.name.starts_with("cpu:") && backend.score > 0) {
       best = backend.name;
     }
@@ -339,7 +341,8 @@ TEST(Session, IntegersGoOnlyWhereTheyCan) {
 
 // A forced instruction set must not be helped by another of its family.
 TEST(Session, ForcedTargetDoesEveryNodeThatItsFamilyCan) {
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0 || !backend.name.starts_with("cpu:")) continue;
     auto session = Session::Create(SmallModel(), {.backend = backend.name});
     ASSERT_TRUE(session.ok());

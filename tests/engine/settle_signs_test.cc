@@ -51,7 +51,8 @@ uint64_t Bits(const Graph& graph, const std::vector<float>& input,
   std::vector<uint64_t> results;
   const auto model = Model::FromGraph(graph);
   EXPECT_TRUE(model.ok()) << model.status().message();
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0) continue;
     for (const bool optimize : {false, true}) {
       auto session = Session::Create(

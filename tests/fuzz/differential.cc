@@ -158,8 +158,8 @@ std::optional<Difference> FindDifference(const TestCase& test) {
   }
   if (auto difference = FindNan(test.graph)) return difference;
   options.optimize = true;
-  static const std::vector<BackendInfo> backends = ListBackends();
-  for (const BackendInfo& backend : backends) {
+  static const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0) continue;
     options.backend = backend.name;
     options.threads = 1;

@@ -80,7 +80,8 @@ TEST_P(Golden, OutputsOnEveryBackend) {
       ToChannelsLast(model_->input(0).shape, Layout::kNCHW, input->values, x)
           .ok());
   int backends = 0;
-  for (const BackendInfo& backend : ListBackends()) {
+  const auto backends = ListBackends();
+  for (const BackendInfo& backend : *backends) {
     if (backend.score == 0) continue;
     for (const bool optimize : {true, false}) {
       SCOPED_TRACE(backend.name + (optimize ? "" : ", without passes"));

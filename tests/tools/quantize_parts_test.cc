@@ -265,7 +265,7 @@ TEST(QuantizeDecompose, PaperAndSingleBases) {
   GraphMaker maker(15);
   const Constant weight = maker.RandomFloats({4, 100}, -1, 1);
   const auto paper =
-      quantize::AbcNet(weight.floats(), {4, 100}, quantize::AbcNetShifts(3),
+      quantize::AbcNet(weight.floats(), {4, 100}, *quantize::AbcNetShifts(3),
                        quantize::Scope::kChannel);
   const auto plain = Decompose(weight, {true, 3, 0});
   ASSERT_TRUE(paper.ok() && plain.ok());

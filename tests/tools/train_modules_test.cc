@@ -306,7 +306,7 @@ TEST_F(Modules, BasesAreTheEngines) {
         layer->weight.data_ptr<float>(),
         static_cast<size_t>(layer->weight.numel()));
     const auto theirs = bqengine::quantize::AbcNet(
-        values, {6, 8, 3, 3}, bqengine::quantize::AbcNetShifts(bases),
+        values, {6, 8, 3, 3}, *bqengine::quantize::AbcNetShifts(bases),
         bqengine::quantize::Scope::kChannel);
     ASSERT_TRUE(theirs.ok()) << theirs.status().message();
     const std::vector<float> bits = *bqengine::quantize::Unpack(theirs->weight);

@@ -25,6 +25,14 @@ Result<std::vector<T>> MakeVector(int64_t count, const std::string& what) {
                     std::to_string(sizeof(T)) + " bytes");
 }
 
+// Of what can fail only for want of memory: the value, or std::bad_alloc, which
+// RunMain reports.
+template <typename T>
+T OrThrow(Result<T> result) {
+  if (!result.ok()) throw std::bad_alloc();
+  return *std::move(result);
+}
+
 }  // namespace bqengine::tools
 
 #endif  // BQENGINE_TOOLS_COMMON_MEMORY_H_

@@ -10,9 +10,10 @@ namespace {
 
 Result<quantize::Weights> FromShifts(const Constant& weight,
                                      const Method& method, float scale) {
-  std::vector<float> shifts = quantize::AbcNetShifts(method.bases);
-  for (float& shift : shifts) shift *= scale;
-  return quantize::AbcNet(weight.floats(), weight.shape(), shifts,
+  auto shifts = quantize::AbcNetShifts(method.bases);
+  if (!shifts.ok()) return shifts.status();
+  for (float& shift : *shifts) shift *= scale;
+  return quantize::AbcNet(weight.floats(), weight.shape(), *shifts,
                           quantize::Scope::kChannel);
 }
 

@@ -2,6 +2,7 @@
 
 #include "bqengine/preprocess.h"
 #include "bqengine/session.h"
+#include "common/memory.h"
 #include "common/terminal.h"
 #include "run/inputs.h"
 #include "run/modes.h"
@@ -15,11 +16,15 @@ const char* LayoutName(Layout layout) {
   return layout == Layout::kNCHW ? "NCHW" : "NHWC";
 }
 
+Shape InLayout(const Shape& shape, Layout layout) {
+  return tools::OrThrow(ShapeInLayout(shape, layout));
+}
+
 // "x: float32 Nx1x28x28 (NCHW)", as in files.
 std::string TensorText(const std::string& name, const TensorInfo& info,
                        Layout layout) {
   std::string text = fmt::format("{}: {} {}", name, DataTypeName(info.type),
-                                 ShapeText(ShapeInLayout(info.shape, layout)));
+                                 ShapeText(InLayout(info.shape, layout)));
   if (info.shape.size() > 2) text += fmt::format(" ({})", LayoutName(layout));
   return text;
 }
@@ -28,7 +33,7 @@ Json TensorJson(const std::string& name, const TensorInfo& info,
                 Layout layout) {
   return {{"name", name},
           {"type", DataTypeName(info.type)},
-          {"shape", ShapeInLayout(info.shape, layout)},
+          {"shape", InLayout(info.shape, layout)},
           {"layout", LayoutName(layout)}};
 }
 

@@ -4,6 +4,7 @@
 
 #include "bqengine/preprocess.h"
 #include "common/command_line.h"
+#include "common/memory.h"
 #include "common/npy.h"
 #include "run/inputs.h"
 #include "run/modes.h"
@@ -53,7 +54,7 @@ Status WriteOutputs(const Model& model, const Options& options, int64_t count,
     Status status =
         FromChannelsLast(channels_last, layout, outputs.values[i], values);
     if (!status.ok()) return status;
-    Shape shape = ShapeInLayout(channels_last, layout);
+    Shape shape = tools::OrThrow(ShapeInLayout(channels_last, layout));
     shape[0] = count;
     status = tools::WriteNpy(options.outputs[i], shape, values);
     if (!status.ok()) return status;

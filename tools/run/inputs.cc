@@ -11,6 +11,7 @@
 #include "bqengine/preprocess.h"
 #include "common/file.h"
 #include "common/idx.h"
+#include "common/memory.h"
 #include "common/npy.h"
 #include "common/picture.h"
 
@@ -76,7 +77,8 @@ Result<Values> ReadArray(const Model& model, size_t i, const std::string& path,
   Result<tools::NpyArray> array = tools::ReadNpy(path);
   if (!array.ok()) return array.status();
   const GraphInput& input = model.graph().inputs[i];
-  const Shape wanted = ShapeInLayout(input.info.shape, input.layout);
+  const Shape wanted =
+      tools::OrThrow(ShapeInLayout(input.info.shape, input.layout));
   const bool rest_fits =
       array->shape.size() == wanted.size() &&
       std::equal(wanted.begin() + 1, wanted.end(), array->shape.begin() + 1);

@@ -38,13 +38,14 @@ Result<std::string> ChosenBackend(const std::vector<BackendInfo>& backends,
 }  // namespace
 
 Status ListBackendsMode(const Options& options) {
-  const std::vector<BackendInfo> backends = ListBackends();
-  const Result<std::string> chosen = ChosenBackend(backends, options);
+  const Result<std::vector<BackendInfo>> backends = ListBackends();
+  if (!backends.ok()) return backends.status();
+  const Result<std::string> chosen = ChosenBackend(*backends, options);
   if (!chosen.ok()) return chosen.status();
 
   Report report(options);
   Json list = Json::array();
-  for (const BackendInfo& info : backends) {
+  for (const BackendInfo& info : *backends) {
     const bool usable = info.score > 0;
     const bool is_chosen = info.name == *chosen;
     report.Text(fmt::format(

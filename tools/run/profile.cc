@@ -66,7 +66,7 @@ std::vector<LayerTime> Layers(const Session& session) {
 
 std::vector<LayerTime> LayerTimes(const Runner& runner) {
   std::vector<LayerTime> layers = Layers(runner.session());
-  const std::vector<NodeProfile> nodes = runner.session().profile();
+  const std::vector<NodeProfile>& nodes = runner.session().profile();
   const std::vector<std::vector<double>>& samples = runner.layer_us();
   for (size_t i = 0; i < samples.size(); ++i) {
     LayerTime& layer = layers[i];

@@ -8,6 +8,7 @@
 
 #include "bqengine/registry.h"
 #include "common/file.h"
+#include "common/memory.h"
 #include "common/terminal.h"
 
 namespace bqengine::run {
@@ -20,7 +21,8 @@ int OutputWidth() {
 }
 
 std::string Description(const std::string& backend) {
-  for (const BackendInfo& info : ListBackends()) {
+  const std::vector<BackendInfo> backends = tools::OrThrow(ListBackends());
+  for (const BackendInfo& info : backends) {
     if (info.name == backend) return info.description;
   }
   return "";

@@ -109,7 +109,7 @@ Status Runner::Run(int64_t first, int64_t batch,
   last_us_ = std::chrono::duration<double, std::micro>(end - start).count();
   last_batch_ = batch;
   if (profile_ && batch == max_batch_) {
-    const std::vector<NodeProfile> nodes = session_.profile();
+    const std::vector<NodeProfile>& nodes = session_.profile();
     layer_us_.resize(nodes.size());
     for (size_t i = 0; i < nodes.size(); ++i) {
       layer_us_[i].push_back(nodes[i].last_us);

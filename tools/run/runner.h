@@ -5,19 +5,19 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "bqengine/model.h"
 #include "bqengine/session.h"
 #include "bqengine/status.h"
+#include "bqengine/variant.h"
 #include "run/options.h"
 
 namespace bqengine::run {
 
 // The values of an input for all items, channels-last: float32, or the bytes of
 // int8 or uint8.
-using Values = std::variant<std::vector<float>, std::vector<uint8_t>>;
+using Values = Variant<std::vector<float>, std::vector<uint8_t>>;
 
 // Says on standard error that fewer threads are used than were asked for, if
 // so.

@@ -275,6 +275,8 @@ typedef struct bqe_kernel {
 
 /* ---------------------------------------------------------------- backends */
 
+#define BQE_SUPPORTS_OUT_OF_MEMORY INT32_MIN
+
 /* Owned by the plug-in; valid and unchanged to the end of the process. */
 typedef struct bqe_backend {
   uint32_t struct_size;
@@ -290,7 +292,8 @@ typedef struct bqe_backend {
 
   /* Nonzero if compile would accept the node. Looks at types, shapes and
    * attributes; must not depend on the values of constants' data, which may
-   * be NULL here. */
+   * be NULL here. BQE_SUPPORTS_OUT_OF_MEMORY if it cannot tell for want of
+   * memory, which ends the compilation. */
   int32_t (*supports)(const struct bqe_backend* backend, const bqe_node* node);
 
   /* On BQE_OK, *kernel is set and belongs to the host until destroy.

@@ -343,7 +343,8 @@ class Plugin {
         supported =
             static_cast<Backend*>(self->context)->Supports(NodeView(*node));
       });
-      return status == BQE_OK && supported;
+      return status == BQE_ERROR_OUT_OF_MEMORY ? BQE_SUPPORTS_OUT_OF_MEMORY
+                                               : status == BQE_OK && supported;
     };
     table.compile = [](const bqe_backend* self, const bqe_node* node,
                        bqe_kernel** kernel, bqe_error* error) -> bqe_status {
@@ -352,8 +353,8 @@ class Plugin {
             static_cast<Backend*>(self->context)->Compile(NodeView(*node)));
       });
     };
-    tables_.push_back(&table);
     entries_.push_back(std::move(entry));
+    tables_.push_back(&table);
   }
 
   // Fills what bqe_plugin_init has to fill.

@@ -24,11 +24,11 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "bqengine/export.h"
 #include "bqengine/status.h"
+#include "bqengine/variant.h"
 
 namespace bqengine {
 
@@ -76,6 +76,10 @@ BQENGINE_API Result<int64_t> ByteCount(const TensorInfo& info,
 // changes; copies are cheap. Nothing is checked here: whatever takes a constant
 // says what is wrong with it. A constant without data (data() == nullptr)
 // stands in an architecture, which is a graph that has yet to be trained.
+//
+// Floats and Bits take over what they are given. If there is no memory for the
+// few bytes that this needs, the constant has no data and is lost(): whatever
+// takes it, or a graph that holds it, returns kOutOfMemory.
 class BQENGINE_API Constant {
  public:
   Constant() = default;
@@ -96,20 +100,25 @@ class BQENGINE_API Constant {
   const Shape& shape() const { return info_.shape; }
   const void* data() const { return data_; }  // aligned to 8 bytes
   size_t bytes() const { return bytes_; }
+  bool lost() const { return lost_; }
 
   // The values. Empty if there is no data or the type is another.
   std::span<const float> floats() const;
   std::span<const uint64_t> words() const;
 
  private:
+  template <typename T>
+  static Constant Own(TensorInfo info, std::vector<T> values);
+
   TensorInfo info_;
   const void* data_ = nullptr;
   size_t bytes_ = 0;
+  bool lost_ = false;
   std::shared_ptr<const void> owner_;
 };
 
-using Attribute = std::variant<int64_t, float, std::string,
-                               std::vector<int64_t>, std::vector<float>>;
+using Attribute = Variant<int64_t, float, std::string, std::vector<int64_t>,
+                          std::vector<float>>;
 
 struct Node {
   std::string name;  // unique in the graph

@@ -1,7 +1,7 @@
 // Between what files and cameras hold and what a session takes: pixels to float
 // inputs, and channels-first (NCHW) to channels-last (NHWC) buffers and back.
 // Pure functions; safe from any thread and in any floating-point mode, which
-// stays; they allocate nothing unless they fail.
+// stays. Those that fill buffers allocate nothing unless they fail.
 #ifndef BQENGINE_PREPROCESS_H_
 #define BQENGINE_PREPROCESS_H_
 
@@ -33,7 +33,8 @@ BQENGINE_API Status PixelsToInput(const GraphInput& input,
 // The shape a tensor has in a file of the given layout: [N, H, W, C] becomes
 // [N, C, H, W] for kNCHW; in general the innermost dimension moves to position
 // 1. Shapes of fewer than three dimensions, and all of kNHWC, stay as they are.
-BQENGINE_API Shape ShapeInLayout(const Shape& channels_last, Layout layout);
+BQENGINE_API Result<Shape> ShapeInLayout(const Shape& channels_last,
+                                         Layout layout);
 
 // Copies `in`, stored in `layout`, into `out`, which is channels-last; and
 // back. `channels_last` is the tensor's shape in the model ([kBatch, H, W, C]);

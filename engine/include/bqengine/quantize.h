@@ -1,7 +1,7 @@
 // The formulas of quantization to one bit, for programs that make networks.
 //
 //   auto quantized = bqengine::quantize::AbcNet(
-//       weights, {64, 3, 3, 32}, bqengine::quantize::AbcNetShifts(3),
+//       weights, {64, 3, 3, 32}, *bqengine::quantize::AbcNetShifts(3),
 //       bqengine::quantize::Scope::kChannel);
 //   if (!quantized.ok()) ...
 //   graph.constants["conv1.weight"] = quantized->weight;  // role "weight"
@@ -93,9 +93,8 @@ BQENGINE_API Result<Weights> AbcNet(std::span<const float> w,
                                     std::span<const float> shifts, Scope scope);
 
 // The paper's fixed shifts, u_m = -1 + 2 * (m - 1) / (M - 1) for m = 1 .. M,
-// evenly spaced from -1 to 1; 0 for M = 1. Empty if `bases` is not in
-// [1, kMaxBases].
-BQENGINE_API std::vector<float> AbcNetShifts(int64_t bases);
+// evenly spaced from -1 to 1; 0 for M = 1. `bases` is in [1, kMaxBases].
+BQENGINE_API Result<std::vector<float>> AbcNetShifts(int64_t bases);
 
 // Lowers the sum of squares of W - sum_m alpha_m * B_m of bipolar weights that
 // stand for W, by turns: each weight takes that of the 2^M sums of +-alpha_m

@@ -19,7 +19,7 @@ struct BackendInfo {
 };
 
 // All known backends, best score first. Thread-safe.
-BQENGINE_API std::vector<BackendInfo> ListBackends();
+BQENGINE_API Result<std::vector<BackendInfo>> ListBackends();
 
 // Loads a backend from a shared library (see backend.h) and adds it to the
 // process for good: libraries are never unloaded. Sessions that exist already

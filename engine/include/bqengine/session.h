@@ -107,8 +107,8 @@ class BQENGINE_API Session {
   const std::string& backend() const;
 
   // One entry per node in order of execution; times are zero unless
-  // options.profile was set.
-  std::vector<NodeProfile> profile() const;
+  // options.profile was set. The next run changes them.
+  const std::vector<NodeProfile>& profile() const;
 
   // Bytes of activations and scratch memory reserved for max_batch.
   size_t arena_bytes() const;

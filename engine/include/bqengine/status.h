@@ -1,5 +1,9 @@
-// Errors as values. The library throws nothing and prints nothing: what can
-// fail returns a Status, or a Result that holds a value or a Status.
+// Errors as values. The library prints nothing, and throws nothing whatever
+// happens: what can fail returns a Status, or a Result that holds a value or a
+// Status. Where memory runs out that is kOutOfMemory; nothing is lost then, and
+// the same call can be made again. Arguments that are taken by value, and
+// copies of what a function gave, are the caller's own: std::bad_alloc comes
+// from them as from any other line of the caller's.
 #ifndef BQENGINE_STATUS_H_
 #define BQENGINE_STATUS_H_
 

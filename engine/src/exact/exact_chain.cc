@@ -4,9 +4,10 @@
 #include <boost/multiprecision/cpp_int.hpp>
 #include <cmath>
 #include <limits>
-#include <new>
 #include <utility>
 #include <vector>
+
+#include "border.h"
 
 namespace bqengine {
 namespace {
@@ -193,58 +194,59 @@ bool ExactChain::Clip(float min, float max) {
 
 bool ExactChain::Floor() { return Append({Kind::kFloor, {}}); }
 
-Result<int> ExactChain::Compare(int64_t x, float threshold) const try {
-  if (std::isinf(threshold)) return threshold < 0 ? 1 : -1;
+Result<int> ExactChain::Compare(int64_t x, float threshold) const {
+  return AtBorder("exact arithmetic", [&]() -> Result<int> {
+    if (std::isinf(threshold)) return threshold < 0 ? 1 : -1;
 
-  // Doubles decide nearly always. What they leave open is computed again.
-  constexpr double kExactIntegers = 0x1p53;
-  Approximate near = {static_cast<double>(x), 0};
-  bool known = std::abs(near.value) < kExactIntegers;
-  for (size_t i = 0; i < num_ops_; ++i) {
-    const float* v = ops_[i].value;
-    switch (ops_[i].kind) {
-      case Kind::kMul:
-        near.Rounded(near.value * v[0], near.error * std::abs(v[0]), 1);
-        break;
-      case Kind::kAdd:
-        near.Rounded(near.value + v[0], near.error, 1);
-        break;
-      case Kind::kBatchNorm: {
-        const double deviation = std::sqrt(double{v[3]} + double{v[4]});
-        const double slope = v[0] / deviation;
-        near.Rounded(near.value - v[2], near.error, 1);
-        near.Rounded(near.value * slope, near.error * std::abs(slope), 4);
-        near.Rounded(near.value + v[1], near.error, 1);
-        break;
-      }
-      case Kind::kRelu:
-        near.value = std::max(near.value, 0.0);
-        break;
-      case Kind::kPRelu:
-        if (near.value < 0) {
-          near.Rounded(near.value * v[0], near.error * std::max(1.0f, v[0]), 1);
-        } else {
-          near.error *= std::max(1.0f, v[0]);  // may be on the other side
+    // Doubles decide nearly always. What they leave open is computed again.
+    constexpr double kExactIntegers = 0x1p53;
+    Approximate near = {static_cast<double>(x), 0};
+    bool known = std::abs(near.value) < kExactIntegers;
+    for (size_t i = 0; i < num_ops_; ++i) {
+      const float* v = ops_[i].value;
+      switch (ops_[i].kind) {
+        case Kind::kMul:
+          near.Rounded(near.value * v[0], near.error * std::abs(v[0]), 1);
+          break;
+        case Kind::kAdd:
+          near.Rounded(near.value + v[0], near.error, 1);
+          break;
+        case Kind::kBatchNorm: {
+          const double deviation = std::sqrt(double{v[3]} + double{v[4]});
+          const double slope = v[0] / deviation;
+          near.Rounded(near.value - v[2], near.error, 1);
+          near.Rounded(near.value * slope, near.error * std::abs(slope), 4);
+          near.Rounded(near.value + v[1], near.error, 1);
+          break;
         }
-        break;
-      case Kind::kClip:
-        near.value = std::clamp(near.value, double{v[0]}, double{v[1]});
-        break;
-      case Kind::kFloor:
-        known = known && std::floor(near.value - near.error) ==
-                             std::floor(near.value + near.error);
-        near = {std::floor(near.value), 0};
-        known = known && std::abs(near.value) < kExactIntegers;
-        break;
+        case Kind::kRelu:
+          near.value = std::max(near.value, 0.0);
+          break;
+        case Kind::kPRelu:
+          if (near.value < 0) {
+            near.Rounded(near.value * v[0], near.error * std::max(1.0f, v[0]),
+                         1);
+          } else {
+            near.error *= std::max(1.0f, v[0]);  // may be on the other side
+          }
+          break;
+        case Kind::kClip:
+          near.value = std::clamp(near.value, double{v[0]}, double{v[1]});
+          break;
+        case Kind::kFloor:
+          known = known && std::floor(near.value - near.error) ==
+                               std::floor(near.value + near.error);
+          near = {std::floor(near.value), 0};
+          known = known && std::abs(near.value) < kExactIntegers;
+          break;
+      }
     }
-  }
-  // False if anything became infinite or NaN.
-  if (known && std::abs(near.value - threshold) > 2 * near.error) {
-    return near.value < threshold ? -1 : 1;
-  }
-  return CompareExactly(x, threshold);
-} catch (const std::bad_alloc&) {
-  return Status(StatusCode::kOutOfMemory, "no memory for exact arithmetic");
+    // False if anything became infinite or NaN.
+    if (known && std::abs(near.value - threshold) > 2 * near.error) {
+      return near.value < threshold ? -1 : 1;
+    }
+    return CompareExactly(x, threshold);
+  });
 }
 
 int ExactChain::CompareExactly(int64_t x, float threshold) const {

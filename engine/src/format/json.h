@@ -18,10 +18,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "bqengine/status.h"
+#include "bqengine/variant.h"
 
 namespace bqengine::json {
 
@@ -56,8 +56,8 @@ class Value {
   const char* KindName() const;
 
  private:
-  using Data = std::variant<std::monostate, bool, int64_t, float, std::string,
-                            Array, Object>;
+  using Data =
+      Variant<std::monostate, bool, int64_t, float, std::string, Array, Object>;
   explicit Value(Data data) : data_(std::move(data)) {}
   Data data_;
 };

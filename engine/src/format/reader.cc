@@ -7,13 +7,13 @@
 #include <filesystem>
 #include <functional>
 #include <map>
-#include <new>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "border.h"
 #include "bqengine/model.h"
 #include "files/read_file.h"
 #include "format/json.h"
@@ -21,9 +21,9 @@
 #include "format/safetensors.h"
 #include "graph/graph_analysis.h"
 #include "graph/limits.h"
+#include "graph/make_constant.h"
 #include "graph/packed.h"
 #include "graph/shape_rules.h"
-#include "runtime/float_mode.h"
 
 namespace bqengine {
 namespace {
@@ -235,9 +235,9 @@ Constant ReadInlineConstant(const Cursor& data, const TensorInfo& info) {
   }
   if (!data.ok()) return Constant();
   if (info.type != DataType::kFloat32) {
-    return Constant::Bits(info.type, info.shape, ReadBits(data, info));
+    return MakeBits(info.type, info.shape, ReadBits(data, info));
   }
-  return Constant::Floats(info.shape, data.Floats());
+  return MakeFloats(info.shape, data.Floats());
 }
 
 // Gets the weights of which the JSON says `name`.
@@ -486,70 +486,56 @@ Result<ReadModel> ReadLimited(ModelReader reader, const std::string& name,
   return model;
 }
 
-Status OutOfMemory(const std::string& name) {
-  return Status(StatusCode::kOutOfMemory,
-                name + ": too little memory to read it");
-}
-
 }  // namespace
 
 Result<ReadModel> ReadModelFile(const std::string& path, Weights weights,
                                 const ModelOptions& options) {
-  try {
-    auto json = files::Contents::Read(
-        path, [&path](uint64_t bytes) { return CheckJsonSize(path, bytes); });
-    if (!json.ok()) return json.status();
-    if (IsBinary((*json)->text())) {
-      return Status(StatusCode::kInvalidModel,
-                    path +
-                        ": is a binary file, not the JSON of a model; an "
-                        "ONNX file needs converting with bq-convert first");
-    }
-    const auto open_weights = [&](const std::string& name) {
-      const auto folder = std::filesystem::path(path).parent_path();
-      return OpenWeightsFile((folder / name).string(), options);
-    };
-    return ReadLimited(
-        ModelReader(path, (*json)->text(), weights, open_weights), path,
-        options);
-  } catch (const std::bad_alloc&) {
-    return OutOfMemory(path);
+  auto json = files::Contents::Read(
+      path, [&path](uint64_t bytes) { return CheckJsonSize(path, bytes); });
+  if (!json.ok()) return json.status();
+  if (IsBinary((*json)->text())) {
+    return Status(StatusCode::kInvalidModel,
+                  path +
+                      ": is a binary file, not the JSON of a model; an "
+                      "ONNX file needs converting with bq-convert first");
   }
+  const auto open_weights = [&](const std::string& name) {
+    const auto folder = std::filesystem::path(path).parent_path();
+    return OpenWeightsFile((folder / name).string(), options);
+  };
+  return ReadLimited(ModelReader(path, (*json)->text(), weights, open_weights),
+                     path, options);
 }
 
 Result<ReadModel> ReadModelMemory(std::string_view json,
                                   std::span<const std::byte> weights,
                                   const ModelOptions& options) {
   const std::string path = "model in memory";
-  try {
-    if (Status s = CheckJsonSize(path, json.size()); !s.ok()) return s;
-    bool is_named = false;
-    const auto open_weights =
-        [&](const std::string& name) -> Result<SafetensorsFile> {
-      is_named = true;
-      Status s = CheckWeightsSize(name + " in memory", weights.size(), options);
-      if (!s.ok()) return s;
-      return SafetensorsFile::Parse(name + " in memory",
-                                    files::Contents::Copy(weights));
-    };
-    auto model =
-        ReadLimited(ModelReader(path, json, Weights::kRequired, open_weights),
-                    path, options);
-    if (model.ok() && !is_named && !weights.empty()) {
-      return Status(StatusCode::kInvalidModel,
-                    path + ": /weights: is not there, but weights are given");
-    }
-    return model;
-  } catch (const std::bad_alloc&) {
-    return OutOfMemory(path);
+  if (Status s = CheckJsonSize(path, json.size()); !s.ok()) return s;
+  bool is_named = false;
+  const auto open_weights =
+      [&](const std::string& name) -> Result<SafetensorsFile> {
+    is_named = true;
+    Status s = CheckWeightsSize(name + " in memory", weights.size(), options);
+    if (!s.ok()) return s;
+    return SafetensorsFile::Parse(name + " in memory",
+                                  files::Contents::Copy(weights));
+  };
+  auto model = ReadLimited(
+      ModelReader(path, json, Weights::kRequired, open_weights), path, options);
+  if (model.ok() && !is_named && !weights.empty()) {
+    return Status(StatusCode::kInvalidModel,
+                  path + ": /weights: is not there, but weights are given");
   }
+  return model;
 }
 
 Result<Graph> ReadGraph(const std::string& path, const ModelOptions& options) {
-  const DefaultFloatMode mode;
-  auto model = ReadModelFile(path, Weights::kOptional, options);
-  if (!model.ok()) return model.status();
-  return std::move(model->graph);
+  return AtBorder(path, [&]() -> Result<Graph> {
+    auto model = ReadModelFile(path, Weights::kOptional, options);
+    if (!model.ok()) return model.status();
+    return std::move(model->graph);
+  });
 }
 
 }  // namespace bqengine

@@ -11,6 +11,7 @@
 #include "format/json.h"
 #include "format/rules.h"
 #include "graph/graph_analysis.h"
+#include "graph/make_constant.h"
 
 namespace bqengine {
 namespace {
@@ -170,8 +171,8 @@ Constant SafetensorsFile::MakeConstant(const std::string& name,
     return Constant::View(info, data.data(), data.size(), contents_);
   }
   return info.type == DataType::kFloat32
-             ? Constant::Floats(info.shape, Copy<float>(data))
-             : Constant::Bits(info.type, info.shape, Copy<uint64_t>(data));
+             ? MakeFloats(info.shape, Copy<float>(data))
+             : MakeBits(info.type, info.shape, Copy<uint64_t>(data));
 }
 
 std::string SafetensorsFile::FingerprintText() const {

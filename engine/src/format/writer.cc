@@ -3,13 +3,13 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
-#include <new>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "border.h"
 #include "bqengine/model.h"
 #include "files/replace_files.h"
 #include "format/json.h"
@@ -17,7 +17,6 @@
 #include "format/safetensors.h"
 #include "graph/graph_analysis.h"
 #include "graph/packed.h"
-#include "runtime/float_mode.h"
 
 namespace bqengine {
 namespace {
@@ -347,19 +346,16 @@ Status WriteFiles(const Graph& graph, const std::string& path) {
 }  // namespace
 
 Status WriteGraph(const Graph& graph, const std::string& path) {
-  const DefaultFloatMode mode;
-  try {
+  return AtBorder(path, [&]() -> Status {
     if (const std::string problem = Checker().Check(graph); !problem.empty()) {
       return Fail(path, problem);
     }
     if (auto shapes = InferShapes(graph); !shapes.ok()) {
-      return Fail(path, shapes.status().message());
+      return Status(shapes.status().code(),
+                    path + ": " + shapes.status().message());
     }
     return WriteFiles(graph, path);
-  } catch (const std::bad_alloc&) {
-    return Status(StatusCode::kOutOfMemory,
-                  path + ": too little memory to write it");
-  }
+  });
 }
 
 }  // namespace bqengine

@@ -2,8 +2,11 @@
 
 #include <cassert>
 #include <limits>
+#include <new>
 #include <utility>
 
+#include "border.h"
+#include "graph/make_constant.h"
 #include "graph/packed.h"
 
 namespace bqengine {
@@ -26,12 +29,30 @@ Status Multiply(int64_t dim, int64_t batch, int64_t* count) {
   return Status();
 }
 
-template <typename T>
-Constant Own(TensorInfo info, std::vector<T> values) {
-  auto owner = std::make_shared<const std::vector<T>>(std::move(values));
-  const void* data = owner->data();
-  const size_t bytes = owner->size() * sizeof(T);
-  return Constant::View(std::move(info), data, bytes, std::move(owner));
+// Part of every run, so it copies no shape.
+Result<int64_t> CountBytes(const TensorInfo& info, int64_t batch) {
+  const Shape& shape = info.shape;
+  const bool packed = IsBits(info.type);
+  if (packed && shape.empty()) {
+    return InvalidModel("a packed tensor has no dimension");
+  }
+  int64_t bytes = packed                 ? sizeof(uint64_t)
+                  : IsInteger(info.type) ? sizeof(uint8_t)
+                                         : sizeof(float);
+  for (size_t i = 0; i < shape.size(); ++i) {
+    int64_t dim = shape[i] == kBatch ? batch : shape[i];
+    if (packed && i + 1 == shape.size() && dim > 0) {
+      dim = WordsFor(dim);
+    }
+    if (Status s = Multiply(dim, batch, &bytes); !s.ok()) return s;
+  }
+  return bytes;
+}
+
+// Inside the library, want of memory is an exception.
+Constant OrThrow(Constant constant) {
+  if (constant.lost()) throw std::bad_alloc();
+  return constant;
 }
 
 }  // namespace
@@ -53,36 +74,37 @@ const char* DataTypeName(DataType type) {
 }
 
 Result<int64_t> ElementCount(const Shape& shape, int64_t batch) {
-  int64_t count = 1;
-  for (int64_t dim : shape) {
-    if (Status s = Multiply(dim, batch, &count); !s.ok()) return s;
-  }
-  return count;
+  return AtBorder([&]() -> Result<int64_t> {
+    int64_t count = 1;
+    for (int64_t dim : shape) {
+      if (Status s = Multiply(dim, batch, &count); !s.ok()) return s;
+    }
+    return count;
+  });
 }
 
-// Part of every run, so it copies no shape.
 Result<int64_t> ByteCount(const TensorInfo& info, int64_t batch) {
-  const Shape& shape = info.shape;
-  const bool packed = IsBits(info.type);
-  if (packed && shape.empty()) {
-    return InvalidModel("a packed tensor has no dimension");
-  }
-  int64_t bytes = packed                 ? sizeof(uint64_t)
-                  : IsInteger(info.type) ? sizeof(uint8_t)
-                                         : sizeof(float);
-  for (size_t i = 0; i < shape.size(); ++i) {
-    int64_t dim = shape[i] == kBatch ? batch : shape[i];
-    if (packed && i + 1 == shape.size() && dim > 0) {
-      dim = WordsFor(dim);
-    }
-    if (Status s = Multiply(dim, batch, &bytes); !s.ok()) return s;
-  }
-  return bytes;
+  return AtBorder([&] { return CountBytes(info, batch); });
 }
 
 Constant Constant::Declare(TensorInfo info) {
   Constant constant;
   constant.info_ = std::move(info);
+  return constant;
+}
+
+template <typename T>
+Constant Constant::Own(TensorInfo info, std::vector<T> values) {
+  Constant constant = Declare(std::move(info));
+  try {
+    const auto owner =
+        std::make_shared<const std::vector<T>>(std::move(values));
+    constant.data_ = owner->data();
+    constant.bytes_ = owner->size() * sizeof(T);
+    constant.owner_ = owner;
+  } catch (const std::bad_alloc&) {
+    constant.lost_ = true;
+  }
   return constant;
 }
 
@@ -94,6 +116,14 @@ Constant Constant::Bits(DataType type, Shape shape,
                         std::vector<uint64_t> words) {
   assert(IsBits(type));
   return Own({type, std::move(shape)}, std::move(words));
+}
+
+Constant MakeFloats(Shape shape, std::vector<float> values) {
+  return OrThrow(Constant::Floats(std::move(shape), std::move(values)));
+}
+
+Constant MakeBits(DataType type, Shape shape, std::vector<uint64_t> words) {
+  return OrThrow(Constant::Bits(type, std::move(shape), std::move(words)));
 }
 
 Constant Constant::View(TensorInfo info, const void* data, size_t bytes,

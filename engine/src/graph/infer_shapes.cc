@@ -3,9 +3,9 @@
 #include <set>
 #include <utility>
 
+#include "border.h"
 #include "graph/graph_analysis.h"
 #include "graph/packed.h"
-#include "runtime/float_mode.h"
 
 namespace bqengine {
 namespace {
@@ -53,10 +53,12 @@ Status CheckShape(const std::string& path, const TensorInfo& info,
   }
   // A packed tensor may have more elements than bytes can count.
   if (auto count = ElementCount(shape); !count.ok()) {
-    return Error(path, count.status().message());
+    return Status(count.status().code(),
+                  path + ": " + count.status().message());
   }
   if (auto bytes = ByteCount(info); !bytes.ok()) {
-    return Error(path, bytes.status().message());
+    return Status(bytes.status().code(),
+                  path + ": " + bytes.status().message());
   }
   return Status();
 }
@@ -138,6 +140,10 @@ class Checker {
 
   Status CheckConstants() {
     for (const auto& [name, constant] : graph_.constants) {
+      if (constant.lost()) {
+        return Status(StatusCode::kOutOfMemory,
+                      ConstantPath(name) + ": there was no memory for it");
+      }
       if (IsInteger(constant.type())) {
         return Error(ConstantPath(name) + "/type",
                      std::string(DataTypeName(constant.type())) +
@@ -306,11 +312,12 @@ Result<CheckedGraph> CheckGraph(const Graph& graph) {
 }
 
 Result<std::map<std::string, TensorInfo>> InferShapes(const Graph& graph) {
-  const DefaultFloatMode mode;
-  auto checked = CheckGraph(graph);
-  if (!checked.ok()) return checked.status();
-  if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
-  return std::move(checked->tensors);
+  return AtBorder([&]() -> Result<std::map<std::string, TensorInfo>> {
+    auto checked = CheckGraph(graph);
+    if (!checked.ok()) return checked.status();
+    if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
+    return std::move(checked->tensors);
+  });
 }
 
 std::string DataProblem(const Constant& constant) {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "graph/make_constant.h"
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
 #include "passes/op_kinds.h"
@@ -153,11 +154,11 @@ bool FoldIntoBinary(GraphEditor& editor, Node& product,
   if (!IsFinite(folded)) return false;
   if (!folded.mul.empty()) {
     editor.SetConstant(product, "mul",
-                       Constant::Floats({channels}, Narrow(folded.mul)));
+                       MakeFloats({channels}, Narrow(folded.mul)));
   }
   if (!folded.add.empty()) {
     editor.SetConstant(product, "add",
-                       Constant::Floats({channels}, Narrow(folded.add)));
+                       MakeFloats({channels}, Narrow(folded.add)));
   }
   return true;
 }
@@ -178,11 +179,11 @@ bool FoldIntoFloat(GraphEditor& editor, Node& product, const WideAffine& affine,
       scaled[i] *= folded.mul[i / taps];
     if (!IsFinite(scaled)) return false;
     editor.SetConstant(product, "weight",
-                       Constant::Floats(weight.shape(), Narrow(scaled)));
+                       MakeFloats(weight.shape(), Narrow(scaled)));
   }
   if (!folded.add.empty()) {
     editor.SetConstant(product, "bias",
-                       Constant::Floats({channels}, Narrow(folded.add)));
+                       MakeFloats({channels}, Narrow(folded.add)));
   }
   return true;
 }

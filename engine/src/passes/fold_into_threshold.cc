@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "graph/make_constant.h"
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
 #include "passes/passes.h"
@@ -23,7 +24,7 @@ void TryFold(GraphEditor& editor, Node& binarize) {
   if (same) threshold.resize(1);
   const int64_t count = static_cast<int64_t>(threshold.size());
   editor.SetConstant(binarize, "threshold",
-                     Constant::Floats({count}, std::move(threshold)));
+                     MakeFloats({count}, std::move(threshold)));
   // The first node of the chain becomes the Binarize; the others vanish.
   Node& first = *chain.nodes().front();
   first.op = "Binarize";

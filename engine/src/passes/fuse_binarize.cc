@@ -2,6 +2,7 @@
 #include <limits>
 #include <utility>
 
+#include "graph/make_constant.h"
 #include "passes/accumulator.h"
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
@@ -57,11 +58,10 @@ void SetSwitches(GraphEditor& editor, Node& product,
   }
   const int64_t channels = static_cast<int64_t>(switches.size());
   if (flips) {
-    editor.SetConstant(product, "mul",
-                       Constant::Floats({channels}, std::move(mul)));
+    editor.SetConstant(product, "mul", MakeFloats({channels}, std::move(mul)));
   }
   editor.SetConstant(product, "threshold",
-                     Constant::Floats({channels}, std::move(threshold)));
+                     MakeFloats({channels}, std::move(threshold)));
 }
 
 // Fuses `binarize` into the product behind its chain, if it can.

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "graph/make_constant.h"
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
 #include "passes/op_kinds.h"
@@ -26,7 +27,7 @@ std::optional<Constant> WithoutNan(std::vector<float> values) {
     if (std::isnan(value)) return std::nullopt;
   }
   const int64_t count = static_cast<int64_t>(values.size());
-  return Constant::Floats({count}, std::move(values));
+  return MakeFloats({count}, std::move(values));
 }
 
 // The steps that compute what `node` does; none if there are no such.
@@ -35,11 +36,10 @@ std::vector<Step> StepsOf(const GraphEditor& editor, const Node& node) {
   if (node.op == "Relu") return {{"Relu"}};
   if (node.op == "PRelu") return {{"PRelu", node.constants.at("slope")}};
   if (node.op == "Clip") {
-    return {
-        {"Clip",
-         {},
-         Constant::Floats({2}, {std::get<float>(AttributeOf(node, "min")),
-                                std::get<float>(AttributeOf(node, "max"))})}};
+    return {{"Clip",
+             {},
+             MakeFloats({2}, {std::get<float>(AttributeOf(node, "min")),
+                              std::get<float>(AttributeOf(node, "max"))})}};
   }
   if (node.op == "BatchNormalization") {
     backends::Affine affine = AffineOf(editor, node);

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "graph/make_constant.h"
 #include "graph/packed.h"
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
@@ -102,8 +103,7 @@ class Hoist {
     }
     std::vector<float> before(channels);
     for (size_t i = 0; i < channels; ++i) before[i] = values[i % values.size()];
-    return Constant::Floats({static_cast<int64_t>(channels)},
-                            std::move(before));
+    return MakeFloats({static_cast<int64_t>(channels)}, std::move(before));
   }
 
   GraphEditor& editor_;

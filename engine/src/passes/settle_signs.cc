@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "graph/make_constant.h"
 #include "passes/accumulator.h"
 #include "passes/graph_editor.h"
 #include "passes/monotone_chain.h"
@@ -103,7 +104,7 @@ void Settle(GraphEditor& editor, Node& binarize) {
   }
   const int64_t count = static_cast<int64_t>(thresholds.size());
   editor.SetConstant(binarize, "threshold",
-                     Constant::Floats({count}, std::move(thresholds)));
+                     MakeFloats({count}, std::move(thresholds)));
 }
 
 }  // namespace

@@ -18,6 +18,14 @@ inline Status InvalidArgument(const std::string& message) {
   return Status(StatusCode::kInvalidArgument, message);
 }
 
+// An error of something that a caller gave: its mistake, or want of memory.
+inline Status OfArgument(const Status& status, const std::string& what = "") {
+  return Status(status.code() == StatusCode::kOutOfMemory
+                    ? StatusCode::kOutOfMemory
+                    : StatusCode::kInvalidArgument,
+                what + status.message());
+}
+
 inline Status CheckNotEmpty(std::span<const float> values) {
   if (values.empty()) return InvalidArgument("there are no values");
   return Status();
@@ -54,7 +62,7 @@ inline Status CheckShape(const Shape& shape, size_t size, size_t least_rank) {
     }
   }
   auto count = ElementCount(shape);
-  if (!count.ok()) return InvalidArgument(count.status().message());
+  if (!count.ok()) return OfArgument(count.status());
   if (static_cast<uint64_t>(*count) != size) {
     return InvalidArgument("the shape has " + std::to_string(*count) +
                            " elements, but there are " + std::to_string(size));
@@ -65,6 +73,10 @@ inline Status CheckShape(const Shape& shape, size_t size, size_t least_rank) {
 // A constant that a caller made must have the data that its shape needs; `what`
 // is its name in messages.
 inline Status CheckConstant(const char* what, const Constant& constant) {
+  if (constant.lost()) {
+    return Status(StatusCode::kOutOfMemory,
+                  "there was no memory for " + std::string(what));
+  }
   const std::string problem =
       constant.data() == nullptr ? "has no data" : DataProblem(constant);
   if (problem.empty()) return Status();
@@ -74,6 +86,7 @@ inline Status CheckConstant(const char* what, const Constant& constant) {
 // The scales of `bases` bases for `channels` channels.
 inline Status CheckAlpha(const Constant& alpha, int64_t bases,
                          int64_t channels) {
+  if (alpha.lost()) return CheckConstant("alpha", alpha);
   if (alpha.type() != DataType::kFloat32) {
     return InvalidArgument("alpha must be float32");
   }

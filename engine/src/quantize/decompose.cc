@@ -2,10 +2,11 @@
 #include <cmath>
 #include <utility>
 
+#include "border.h"
 #include "bqengine/quantize.h"
+#include "graph/make_constant.h"
 #include "quantize/checks.h"
 #include "quantize/least_squares.h"
-#include "runtime/float_mode.h"
 
 namespace bqengine::quantize {
 namespace {
@@ -67,103 +68,116 @@ float AlphaAt(const Constant& alpha, int64_t m, int64_t o) {
 }  // namespace
 
 Result<Weights> Bwn(std::span<const float> w, const Shape& shape) {
-  const DefaultFloatMode mode;
-  if (Status s = CheckWeights(w, shape); !s.ok()) return s;
-  auto signs = BinarizeToBits(w, WithBases(1, shape), 0.0f, DataType::kBipolar);
-  if (!signs.ok()) return signs.status();
+  return AtBorder([&]() -> Result<Weights> {
+    if (Status s = CheckWeights(w, shape); !s.ok()) return s;
+    auto signs =
+        BinarizeToBits(w, WithBases(1, shape), 0.0f, DataType::kBipolar);
+    if (!signs.ok()) return signs.status();
 
-  const int64_t channels = shape[0];
-  const size_t per_channel = w.size() / static_cast<size_t>(channels);
-  std::vector<float> alpha;
-  for (int64_t o = 0; o < channels; ++o) {
-    double sum = 0;
-    for (float value :
-         w.subspan(static_cast<size_t>(o) * per_channel, per_channel)) {
-      sum += std::abs(static_cast<double>(value));
+    const int64_t channels = shape[0];
+    const size_t per_channel = w.size() / static_cast<size_t>(channels);
+    std::vector<float> alpha;
+    for (int64_t o = 0; o < channels; ++o) {
+      double sum = 0;
+      for (float value :
+           w.subspan(static_cast<size_t>(o) * per_channel, per_channel)) {
+        sum += std::abs(static_cast<double>(value));
+      }
+      alpha.push_back(
+          static_cast<float>(sum / static_cast<double>(per_channel)));
     }
-    alpha.push_back(static_cast<float>(sum / static_cast<double>(per_channel)));
-  }
-  return Weights{*std::move(signs),
-                 Constant::Floats({1, channels}, std::move(alpha))};
+    return Weights{*std::move(signs),
+                   MakeFloats({1, channels}, std::move(alpha))};
+  });
 }
 
-std::vector<float> AbcNetShifts(int64_t bases) {
-  const DefaultFloatMode mode;
-  if (bases < 1 || bases > kMaxBases) return {};
-  if (bases == 1) return {0.0f};
-  std::vector<float> shifts;
-  for (int64_t m = 0; m < bases; ++m) {
-    shifts.push_back(static_cast<float>(
-        -1.0 + 2.0 * static_cast<double>(m) / static_cast<double>(bases - 1)));
-  }
-  return shifts;
+Result<std::vector<float>> AbcNetShifts(int64_t bases) {
+  return AtBorder([&]() -> Result<std::vector<float>> {
+    if (bases < 1 || bases > kMaxBases) {
+      return InvalidArgument("the number of bases must be 1 to " +
+                             std::to_string(kMaxBases) + ", not " +
+                             std::to_string(bases));
+    }
+    if (bases == 1) return std::vector<float>{0.0f};
+    std::vector<float> shifts;
+    for (int64_t m = 0; m < bases; ++m) {
+      shifts.push_back(
+          static_cast<float>(-1.0 + 2.0 * static_cast<double>(m) /
+                                        static_cast<double>(bases - 1)));
+    }
+    return shifts;
+  });
 }
 
 Result<Weights> AbcNet(std::span<const float> w, const Shape& shape,
                        std::span<const float> shifts, Scope scope) {
-  const DefaultFloatMode mode;
-  if (Status s = CheckWeights(w, shape); !s.ok()) return s;
-  if (Status s = CheckFinite(shifts); !s.ok()) {
-    return InvalidArgument("shifts: " + s.message());
-  }
-  const int64_t bases = static_cast<int64_t>(shifts.size());
-  if (bases > kMaxBases) {
-    return InvalidArgument("more than " + std::to_string(kMaxBases) + " bases");
-  }
-  // Bits of all bases must be countable too.
-  Shape bits_shape = WithBases(bases, shape);
-  auto bytes = ByteCount({DataType::kBipolar, bits_shape});
-  if (!bytes.ok()) return InvalidArgument(bytes.status().message());
+  return AtBorder([&]() -> Result<Weights> {
+    if (Status s = CheckWeights(w, shape); !s.ok()) return s;
+    if (Status s = CheckFinite(shifts); !s.ok()) {
+      return InvalidArgument("shifts: " + s.message());
+    }
+    const int64_t bases = static_cast<int64_t>(shifts.size());
+    if (bases > kMaxBases) {
+      return InvalidArgument("more than " + std::to_string(kMaxBases) +
+                             " bases");
+    }
+    // Bits of all bases must be countable too.
+    Shape bits_shape = WithBases(bases, shape);
+    auto bytes = ByteCount({DataType::kBipolar, bits_shape});
+    if (!bytes.ok()) return OfArgument(bytes.status());
 
-  const size_t fits =
-      scope == Scope::kChannel ? static_cast<size_t>(shape[0]) : 1;
-  const size_t per_fit = w.size() / fits;
-  const int64_t columns = shape.back();
-  std::vector<uint64_t> words(static_cast<size_t>(*bytes) / sizeof(uint64_t));
-  std::vector<float> alpha(shifts.size() * fits);
-  for (size_t f = 0; f < fits; ++f) {
-    const Fit fit = FitAbcNet(w.subspan(f * per_fit, per_fit), shifts);
-    for (size_t m = 0; m < shifts.size(); ++m) {
-      alpha[m * fits + f] = static_cast<float>(fit.alpha[m]);
-      for (size_t i = 0; i < per_fit; ++i) {
-        if (!fit.positive[m][i]) continue;
-        const BitPosition position(
-            static_cast<int64_t>(m * w.size() + f * per_fit + i), columns);
-        words[position.word] |= position.mask;
+    const size_t fits =
+        scope == Scope::kChannel ? static_cast<size_t>(shape[0]) : 1;
+    const size_t per_fit = w.size() / fits;
+    const int64_t columns = shape.back();
+    std::vector<uint64_t> words(static_cast<size_t>(*bytes) / sizeof(uint64_t));
+    std::vector<float> alpha(shifts.size() * fits);
+    for (size_t f = 0; f < fits; ++f) {
+      const Fit fit = FitAbcNet(w.subspan(f * per_fit, per_fit), shifts);
+      for (size_t m = 0; m < shifts.size(); ++m) {
+        alpha[m * fits + f] = static_cast<float>(fit.alpha[m]);
+        for (size_t i = 0; i < per_fit; ++i) {
+          if (!fit.positive[m][i]) continue;
+          const BitPosition position(
+              static_cast<int64_t>(m * w.size() + f * per_fit + i), columns);
+          words[position.word] |= position.mask;
+        }
       }
     }
-  }
-  Shape alpha_shape = {bases};
-  if (scope == Scope::kChannel) alpha_shape.push_back(shape[0]);
-  return Weights{Constant::Bits(DataType::kBipolar, std::move(bits_shape),
-                                std::move(words)),
-                 Constant::Floats(std::move(alpha_shape), std::move(alpha))};
+    Shape alpha_shape = {bases};
+    if (scope == Scope::kChannel) alpha_shape.push_back(shape[0]);
+    return Weights{
+        MakeBits(DataType::kBipolar, std::move(bits_shape), std::move(words)),
+        MakeFloats(std::move(alpha_shape), std::move(alpha))};
+  });
 }
 
 Result<std::vector<float>> Reconstruct(const Weights& weights) {
-  const DefaultFloatMode mode;
-  const Shape& shape = weights.weight.shape();
-  if (shape.size() < 2) return InvalidArgument("the weights have no channels");
-  if (Status s = CheckAlpha(weights.alpha, shape[0], shape[1]); !s.ok()) {
-    return s;
-  }
-  auto values = Unpack(weights.weight);
-  if (!values.ok()) return values.status();
-  const int64_t bases = shape[0], channels = shape[1];
-  const size_t per_base = values->size() / static_cast<size_t>(bases);
-  const size_t per_channel = per_base / static_cast<size_t>(channels);
-  std::vector<float> sums(per_base);
-  for (size_t i = 0; i < per_base; ++i) {
-    double sum = 0;
-    for (int64_t m = 0; m < bases; ++m) {
-      const float alpha =
-          AlphaAt(weights.alpha, m, static_cast<int64_t>(i / per_channel));
-      sum += static_cast<double>(alpha) *
-             (*values)[static_cast<size_t>(m) * per_base + i];
+  return AtBorder([&]() -> Result<std::vector<float>> {
+    const Shape& shape = weights.weight.shape();
+    if (shape.size() < 2)
+      return InvalidArgument("the weights have no channels");
+    if (Status s = CheckAlpha(weights.alpha, shape[0], shape[1]); !s.ok()) {
+      return s;
     }
-    sums[i] = static_cast<float>(sum);
-  }
-  return sums;
+    auto values = Unpack(weights.weight);
+    if (!values.ok()) return values.status();
+    const int64_t bases = shape[0], channels = shape[1];
+    const size_t per_base = values->size() / static_cast<size_t>(bases);
+    const size_t per_channel = per_base / static_cast<size_t>(channels);
+    std::vector<float> sums(per_base);
+    for (size_t i = 0; i < per_base; ++i) {
+      double sum = 0;
+      for (int64_t m = 0; m < bases; ++m) {
+        const float alpha =
+            AlphaAt(weights.alpha, m, static_cast<int64_t>(i / per_channel));
+        sum += static_cast<double>(alpha) *
+               (*values)[static_cast<size_t>(m) * per_base + i];
+      }
+      sums[i] = static_cast<float>(sum);
+    }
+    return sums;
+  });
 }
 
 }  // namespace bqengine::quantize

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstddef>
 
+#include "border.h"
 #include "bqengine/quantize.h"
 #include "quantize/checks.h"
-#include "runtime/float_mode.h"
 
 namespace bqengine::quantize {
 namespace {
@@ -62,17 +62,18 @@ std::vector<double> SolveNormalEquations(std::vector<double> gram,
 
 Result<std::vector<double>> LeastSquares(std::span<const double> gram,
                                          std::span<const double> moments) {
-  const DefaultFloatMode mode;
-  if (moments.empty() || gram.size() != moments.size() * moments.size()) {
-    return InvalidArgument("the equations are not square");
-  }
-  const auto finite = [](double value) { return std::isfinite(value); };
-  if (!std::all_of(gram.begin(), gram.end(), finite) ||
-      !std::all_of(moments.begin(), moments.end(), finite)) {
-    return InvalidArgument("the equations are not finite");
-  }
-  return SolveNormalEquations({gram.begin(), gram.end()},
-                              {moments.begin(), moments.end()});
+  return AtBorder([&]() -> Result<std::vector<double>> {
+    if (moments.empty() || gram.size() != moments.size() * moments.size()) {
+      return InvalidArgument("the equations are not square");
+    }
+    const auto finite = [](double value) { return std::isfinite(value); };
+    if (!std::all_of(gram.begin(), gram.end(), finite) ||
+        !std::all_of(moments.begin(), moments.end(), finite)) {
+      return InvalidArgument("the equations are not finite");
+    }
+    return SolveNormalEquations({gram.begin(), gram.end()},
+                                {moments.begin(), moments.end()});
+  });
 }
 
 }  // namespace bqengine::quantize

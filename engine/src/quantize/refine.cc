@@ -5,10 +5,11 @@
 #include <utility>
 #include <vector>
 
+#include "border.h"
 #include "bqengine/quantize.h"
+#include "graph/make_constant.h"
 #include "quantize/checks.h"
 #include "quantize/least_squares.h"
-#include "runtime/float_mode.h"
 
 namespace bqengine::quantize {
 namespace {
@@ -119,42 +120,43 @@ Status CheckStart(const Weights& start, const Shape& shape) {
 
 Result<Weights> Refine(std::span<const float> w, const Shape& shape,
                        const Weights& start, int64_t iterations) {
-  const DefaultFloatMode mode;
-  if (Status s = CheckFinite(w); !s.ok()) return s;
-  if (Status s = CheckShape(shape, w.size(), 2); !s.ok()) return s;
-  if (Status s = CheckStart(start, shape); !s.ok()) return s;
-  auto values = Unpack(start.weight);
-  if (!values.ok()) return values.status();
+  return AtBorder([&]() -> Result<Weights> {
+    if (Status s = CheckFinite(w); !s.ok()) return s;
+    if (Status s = CheckShape(shape, w.size(), 2); !s.ok()) return s;
+    if (Status s = CheckStart(start, shape); !s.ok()) return s;
+    auto values = Unpack(start.weight);
+    if (!values.ok()) return values.status();
 
-  const std::span<const float> start_alpha = start.alpha.floats();
-  const size_t bases = static_cast<size_t>(start.weight.shape()[0]);
-  const size_t groups = start_alpha.size() / bases;
-  const size_t per_group = w.size() / groups;
-  std::vector<float> alpha(start_alpha.size());
-  for (size_t g = 0; g < groups; ++g) {
-    Group group = {w.subspan(g * per_group, per_group),
-                   std::vector<Signs>(per_group), std::vector<double>(bases)};
-    for (size_t m = 0; m < bases; ++m) {
-      group.alpha[m] = start_alpha[m * groups + g];
-      for (size_t i = 0; i < per_group; ++i) {
-        const float sign = (*values)[m * w.size() + g * per_group + i];
-        if (sign > 0) group.signs[i] |= Signs{1} << m;
+    const std::span<const float> start_alpha = start.alpha.floats();
+    const size_t bases = static_cast<size_t>(start.weight.shape()[0]);
+    const size_t groups = start_alpha.size() / bases;
+    const size_t per_group = w.size() / groups;
+    std::vector<float> alpha(start_alpha.size());
+    for (size_t g = 0; g < groups; ++g) {
+      Group group = {w.subspan(g * per_group, per_group),
+                     std::vector<Signs>(per_group), std::vector<double>(bases)};
+      for (size_t m = 0; m < bases; ++m) {
+        group.alpha[m] = start_alpha[m * groups + g];
+        for (size_t i = 0; i < per_group; ++i) {
+          const float sign = (*values)[m * w.size() + g * per_group + i];
+          if (sign > 0) group.signs[i] |= Signs{1} << m;
+        }
+      }
+      RefineGroup(iterations, &group);
+      for (size_t m = 0; m < bases; ++m) {
+        alpha[m * groups + g] = static_cast<float>(group.alpha[m]);
+        for (size_t i = 0; i < per_group; ++i) {
+          (*values)[m * w.size() + g * per_group + i] =
+              static_cast<float>(SignOf(group.signs[i], m));
+        }
       }
     }
-    RefineGroup(iterations, &group);
-    for (size_t m = 0; m < bases; ++m) {
-      alpha[m * groups + g] = static_cast<float>(group.alpha[m]);
-      for (size_t i = 0; i < per_group; ++i) {
-        (*values)[m * w.size() + g * per_group + i] =
-            static_cast<float>(SignOf(group.signs[i], m));
-      }
-    }
-  }
-  auto bits =
-      BinarizeToBits(*values, start.weight.shape(), 0.0f, DataType::kBipolar);
-  if (!bits.ok()) return bits.status();
-  return Weights{*std::move(bits),
-                 Constant::Floats(start.alpha.shape(), std::move(alpha))};
+    auto bits =
+        BinarizeToBits(*values, start.weight.shape(), 0.0f, DataType::kBipolar);
+    if (!bits.ok()) return bits.status();
+    return Weights{*std::move(bits),
+                   MakeFloats(start.alpha.shape(), std::move(alpha))};
+  });
 }
 
 }  // namespace bqengine::quantize

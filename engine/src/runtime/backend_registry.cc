@@ -4,9 +4,11 @@
 #include <cassert>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <set>
 #include <utility>
 
+#include "border.h"
 #include "bqengine/registry.h"
 #include "builtin_backends.h"
 #include "runtime/backend_border.h"
@@ -47,7 +49,8 @@ std::string Defect(const bqe_backend* backend) {
 
 class Registry {
  public:
-  // Never destroyed: sessions may outlive static objects.
+  // Never destroyed: sessions may outlive static objects. Made by the first
+  // call for which there is memory.
   static Registry& Get() {
     static Registry* const registry = new Registry();
     return *registry;
@@ -81,7 +84,8 @@ class Registry {
  private:
   Registry() {
     for (bqe_plugin_init_fn init : {bqe_reference_init, bqe_cpu_init}) {
-      [[maybe_unused]] const Status status = Init(init, kBuiltIn);
+      const Status status = Init(init, kBuiltIn);
+      if (status.code() == StatusCode::kOutOfMemory) throw std::bad_alloc();
       assert(status.ok());
     }
   }
@@ -170,19 +174,21 @@ Status NoSuchBackend(const std::string& name,
 
 }  // namespace
 
-std::vector<BackendInfo> ListBackends() {
-  std::vector<BackendInfo> list;
-  for (const Entry& entry : Registry::Get().Entries()) {
-    const bqe_backend& backend = *entry.backend;
-    list.push_back({backend.name,
-                    backend.description == nullptr ? "" : backend.description,
-                    entry.origin, std::max<int32_t>(backend.score, 0)});
-  }
-  return list;
+Result<std::vector<BackendInfo>> ListBackends() {
+  return AtBorder([&]() -> Result<std::vector<BackendInfo>> {
+    std::vector<BackendInfo> list;
+    for (const Entry& entry : Registry::Get().Entries()) {
+      const bqe_backend& backend = *entry.backend;
+      list.push_back({backend.name,
+                      backend.description == nullptr ? "" : backend.description,
+                      entry.origin, std::max<int32_t>(backend.score, 0)});
+    }
+    return list;
+  });
 }
 
 Status LoadPlugin(const std::string& path) {
-  return Registry::Get().Load(path);
+  return AtBorder(path, [&]() -> Status { return Registry::Get().Load(path); });
 }
 
 std::string PluginOf(const bqe_backend& backend) {

@@ -2,11 +2,11 @@
 
 #include <utility>
 
+#include "border.h"
 #include "format/reader.h"
 #include "graph/graph_analysis.h"
 #include "graph/limits.h"
 #include "passes/passes.h"
-#include "runtime/float_mode.h"
 #include "runtime/model_impl.h"
 
 namespace bqengine {
@@ -35,29 +35,32 @@ std::shared_ptr<Model::Impl> Model::Impl::Make(
 
 Result<Model> Model::Load(const std::string& path,
                           const ModelOptions& options) {
-  const DefaultFloatMode mode;
-  auto model = ReadModelFile(path, Weights::kRequired, options);
-  if (!model.ok()) return model.status();
-  return Model(Impl::Make(std::move(model->graph), model->tensors));
+  return AtBorder(path, [&]() -> Result<Model> {
+    auto model = ReadModelFile(path, Weights::kRequired, options);
+    if (!model.ok()) return model.status();
+    return Model(Impl::Make(std::move(model->graph), model->tensors));
+  });
 }
 
 Result<Model> Model::LoadFromMemory(std::string_view json,
                                     std::span<const std::byte> weights,
                                     const ModelOptions& options) {
-  const DefaultFloatMode mode;
-  auto model = ReadModelMemory(json, weights, options);
-  if (!model.ok()) return model.status();
-  return Model(Impl::Make(std::move(model->graph), model->tensors));
+  return AtBorder("model in memory", [&]() -> Result<Model> {
+    auto model = ReadModelMemory(json, weights, options);
+    if (!model.ok()) return model.status();
+    return Model(Impl::Make(std::move(model->graph), model->tensors));
+  });
 }
 
 Result<Model> Model::FromGraph(Graph graph, const ModelOptions& options) {
-  const DefaultFloatMode mode;
-  auto checked = CheckGraph(graph);
-  if (!checked.ok()) return checked.status();
-  if (Status s = CheckConstantData(graph, Data::kRequired); !s.ok()) return s;
-  const auto tensors = std::move(checked->tensors);
-  if (Status s = CheckLimits(graph, tensors, options); !s.ok()) return s;
-  return Model(Impl::Make(std::move(graph), tensors));
+  return AtBorder([&]() -> Result<Model> {
+    auto checked = CheckGraph(graph);
+    if (!checked.ok()) return checked.status();
+    if (Status s = CheckConstantData(graph, Data::kRequired); !s.ok()) return s;
+    const auto tensors = std::move(checked->tensors);
+    if (Status s = CheckLimits(graph, tensors, options); !s.ok()) return s;
+    return Model(Impl::Make(std::move(graph), tensors));
+  });
 }
 
 const Graph& Model::graph() const { return impl_->graph; }
@@ -75,19 +78,21 @@ const TensorInfo& Model::input(size_t i) const {
 const TensorInfo& Model::output(size_t i) const { return impl_->outputs[i]; }
 
 Result<Graph> OptimizeGraph(const Graph& graph) {
-  const DefaultFloatMode mode;
-  if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
-  Graph optimized = graph;
-  if (Status s = RunPasses(optimized); !s.ok()) return s;
-  return optimized;
+  return AtBorder([&]() -> Result<Graph> {
+    if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
+    Graph optimized = graph;
+    if (Status s = RunPasses(optimized); !s.ok()) return s;
+    return optimized;
+  });
 }
 
 Result<Graph> SettleGraph(const Graph& graph) {
-  const DefaultFloatMode mode;
-  if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
-  Graph settled = graph;
-  if (Status s = SettleMeaning(settled); !s.ok()) return s;
-  return settled;
+  return AtBorder([&]() -> Result<Graph> {
+    if (Status s = CheckConstantData(graph, Data::kOptional); !s.ok()) return s;
+    Graph settled = graph;
+    if (Status s = SettleMeaning(settled); !s.ok()) return s;
+    return settled;
+  });
 }
 
 }  // namespace bqengine

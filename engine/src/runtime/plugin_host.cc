@@ -60,7 +60,9 @@ Result<std::string> PluginFile(const std::string& path) {
   std::error_code missing;
   const std::filesystem::path real = std::filesystem::canonical(path, missing);
   if (missing) {
-    return Status(StatusCode::kNotFound,
+    return Status(missing == std::errc::not_enough_memory
+                      ? StatusCode::kOutOfMemory
+                      : StatusCode::kNotFound,
                   "plug-in " + path + ": " + missing.message());
   }
   if (!std::filesystem::is_regular_file(real, missing)) {

@@ -1,8 +1,9 @@
 #include "bqengine/preprocess.h"
-#include "runtime/float_mode.h"
 
 #include <algorithm>
 #include <string>
+
+#include "border.h"
 
 namespace bqengine {
 namespace {
@@ -52,89 +53,97 @@ void TransposeAll(std::span<const float> in, size_t rows, size_t columns,
 
 Status PixelsToInput(const GraphInput& input, std::span<const uint8_t> pixels,
                      std::span<float> out) {
-  const DefaultFloatMode mode;
-  if (input.info.type != DataType::kFloat32) {
-    return Status(StatusCode::kInvalidArgument,
-                  "input '" + input.name + "' takes " +
-                      DataTypeName(input.info.type) + ", not pixels");
-  }
-  const Result<int64_t> item = ElementCount(input.info.shape, 1);
-  if (!item.ok()) return item.status();
-  if (!HoldsWholeItems(pixels.size(), out.size(), *item)) {
-    return WrongSize("PixelsToInput", pixels.size(), out.size(), *item);
-  }
-
-  const Preprocess& by = input.preprocess;
-  const size_t channels = input.info.shape.size() >= 2
-                              ? static_cast<size_t>(input.info.shape.back())
-                              : 1;
-  for (const std::vector<float>* values : {&by.mean, &by.std}) {
-    if (values->size() != 1 && values->size() != channels) {
+  return AtBorder([&]() -> Status {
+    if (input.info.type != DataType::kFloat32) {
       return Status(StatusCode::kInvalidArgument,
-                    "input '" + input.name + "': preprocessing has " +
-                        std::to_string(values->size()) +
-                        " values of mean or std for " +
-                        std::to_string(channels) + " channels");
+                    "input '" + input.name + "' takes " +
+                        DataTypeName(input.info.type) + ", not pixels");
     }
-  }
+    const Result<int64_t> item = ElementCount(input.info.shape, 1);
+    if (!item.ok()) return item.status();
+    if (!HoldsWholeItems(pixels.size(), out.size(), *item)) {
+      return WrongSize("PixelsToInput", pixels.size(), out.size(), *item);
+    }
 
-  if (by.mean.size() == 1 && by.std.size() == 1) {
-    const float mean = by.mean[0], std = by.std[0];
-    for (size_t i = 0; i < pixels.size(); ++i) {
-      out[i] = (static_cast<float>(pixels[i]) * by.scale - mean) / std;
+    const Preprocess& by = input.preprocess;
+    const size_t channels = input.info.shape.size() >= 2
+                                ? static_cast<size_t>(input.info.shape.back())
+                                : 1;
+    for (const std::vector<float>* values : {&by.mean, &by.std}) {
+      if (values->size() != 1 && values->size() != channels) {
+        return Status(StatusCode::kInvalidArgument,
+                      "input '" + input.name + "': preprocessing has " +
+                          std::to_string(values->size()) +
+                          " values of mean or std for " +
+                          std::to_string(channels) + " channels");
+      }
+    }
+
+    if (by.mean.size() == 1 && by.std.size() == 1) {
+      const float mean = by.mean[0], std = by.std[0];
+      for (size_t i = 0; i < pixels.size(); ++i) {
+        out[i] = (static_cast<float>(pixels[i]) * by.scale - mean) / std;
+      }
+      return Status();
+    }
+    const size_t mean_step = by.mean.size() == 1 ? 0 : 1;
+    const size_t std_step = by.std.size() == 1 ? 0 : 1;
+    for (size_t begin = 0; begin < pixels.size(); begin += channels) {
+      for (size_t c = 0; c < channels; ++c) {
+        out[begin + c] = (static_cast<float>(pixels[begin + c]) * by.scale -
+                          by.mean[c * mean_step]) /
+                         by.std[c * std_step];
+      }
     }
     return Status();
-  }
-  const size_t mean_step = by.mean.size() == 1 ? 0 : 1;
-  const size_t std_step = by.std.size() == 1 ? 0 : 1;
-  for (size_t begin = 0; begin < pixels.size(); begin += channels) {
-    for (size_t c = 0; c < channels; ++c) {
-      out[begin + c] = (static_cast<float>(pixels[begin + c]) * by.scale -
-                        by.mean[c * mean_step]) /
-                       by.std[c * std_step];
-    }
-  }
-  return Status();
+  });
 }
 
-Shape ShapeInLayout(const Shape& channels_last, Layout layout) {
-  Shape shape = channels_last;
-  if (layout == Layout::kNCHW && shape.size() >= 3) {
-    std::rotate(shape.begin() + 1, shape.end() - 1, shape.end());
-  }
-  return shape;
+Result<Shape> ShapeInLayout(const Shape& channels_last, Layout layout) {
+  return AtBorder([&]() -> Result<Shape> {
+    Shape shape = channels_last;
+    if (layout == Layout::kNCHW && shape.size() >= 3) {
+      std::rotate(shape.begin() + 1, shape.end() - 1, shape.end());
+    }
+    return shape;
+  });
 }
 
 Status ToChannelsLast(const Shape& channels_last, Layout layout,
                       std::span<const float> in, std::span<float> out) {
-  const Result<ItemShape> item = DescribeItem(channels_last);
-  if (!item.ok()) return item.status();
-  if (!HoldsWholeItems(in.size(), out.size(), item->elements)) {
-    return WrongSize("ToChannelsLast", in.size(), out.size(), item->elements);
-  }
-  if (layout == Layout::kNHWC) {
-    std::copy(in.begin(), in.end(), out.begin());
-  } else {
-    TransposeAll(in, item->channels, item->elements / item->channels,
-                 out.data());
-  }
-  return Status();
+  return AtBorder([&]() -> Status {
+    const Result<ItemShape> item = DescribeItem(channels_last);
+    if (!item.ok()) return item.status();
+    if (!HoldsWholeItems(in.size(), out.size(), item->elements)) {
+      return WrongSize("ToChannelsLast", in.size(), out.size(), item->elements);
+    }
+    if (layout == Layout::kNHWC) {
+      std::copy(in.begin(), in.end(), out.begin());
+    } else {
+      TransposeAll(in, item->channels, item->elements / item->channels,
+                   out.data());
+    }
+    return Status();
+  });
 }
 
 Status FromChannelsLast(const Shape& channels_last, Layout layout,
                         std::span<const float> in, std::span<float> out) {
-  const Result<ItemShape> item = DescribeItem(channels_last);
-  if (!item.ok()) return item.status();
-  if (!HoldsWholeItems(in.size(), out.size(), item->elements)) {
-    return WrongSize("FromChannelsLast", in.size(), out.size(), item->elements);
-  }
-  if (layout == Layout::kNHWC) {
-    std::copy(in.begin(), in.end(), out.begin());
-  } else {
-    TransposeAll(in, item->elements / item->channels, item->channels,
-                 out.data());
-  }
-  return Status();
+  return AtBorder([&]() -> Status {
+    const Result<ItemShape> item = DescribeItem(channels_last);
+    if (!item.ok()) return item.status();
+    if (!HoldsWholeItems(in.size(), out.size(), item->elements)) {
+      return WrongSize("FromChannelsLast", in.size(), out.size(),
+                       item->elements);
+    }
+    if (layout == Layout::kNHWC) {
+      std::copy(in.begin(), in.end(), out.begin());
+    } else {
+      TransposeAll(in, item->elements / item->channels, item->channels,
+                   out.data());
+    }
+    return Status();
+  });
 }
 
 }  // namespace bqengine

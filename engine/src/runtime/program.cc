@@ -1,5 +1,6 @@
 #include "runtime/program.h"
 
+#include <new>
 #include <utility>
 
 #include "graph/packed.h"
@@ -27,13 +28,14 @@ double MacsPerItem(const NodeContext& node, const TensorInfo& output) {
 Result<KernelPtr> CompileNode(const bqe_backend& backend,
                               const bqe_node& node) {
   std::string who = BackendCaller(node.name, backend);
-  bool supported = false;
+  int32_t supported = 0;
   Status status = CallBackend(who, [&](bqe_error* /*error*/) {
-    supported = backend.supports(&backend, &node) != 0;
+    supported = backend.supports(&backend, &node);
     return BQE_OK;
   });
   if (!status.ok()) return status;
-  if (!supported) return KernelPtr();
+  if (supported == BQE_SUPPORTS_OUT_OF_MEMORY) throw std::bad_alloc();
+  if (supported == 0) return KernelPtr();
 
   bqe_kernel* kernel = nullptr;
   status = CallBackend(who, [&](bqe_error* error) {

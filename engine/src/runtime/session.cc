@@ -7,11 +7,11 @@
 #include <new>
 #include <utility>
 
+#include "border.h"
 #include "graph/limits.h"
 #include "graph/packed.h"
 #include "runtime/backend_border.h"
 #include "runtime/backend_registry.h"
-#include "runtime/float_mode.h"
 #include "runtime/memory_planner.h"
 #include "runtime/model_impl.h"
 #include "runtime/thread_pool.h"
@@ -23,8 +23,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kMostThreads = 1024;
 
+constexpr std::align_val_t kAlignment{kArenaAlignment};
+
 struct Free {
-  void operator()(void* memory) const { std::free(memory); }
+  void operator()(void* memory) const { ::operator delete(memory, kAlignment); }
 };
 
 double Microseconds(Clock::duration duration) {
@@ -182,7 +184,7 @@ Status Session::Impl::Reserve() {
   }
   arena_bytes = plan->bytes;
   if (arena_bytes > 0) {
-    arena.reset(std::aligned_alloc(kArenaAlignment, arena_bytes));
+    arena.reset(::operator new(arena_bytes, kAlignment, std::nothrow));
     if (arena == nullptr) {
       return Status(StatusCode::kOutOfMemory,
                     "no memory for an arena of " + std::to_string(arena_bytes) +
@@ -263,101 +265,107 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Result<Session> Session::Create(const Model& model,
-                                const SessionOptions& given) try {
-  const DefaultFloatMode mode;
-  SessionOptions options = given;
-  if (options.threads == 0) options.threads = DefaultThreads();
-  if (options.threads < 1 || options.threads > kMostThreads) {
-    return InvalidArgument("the number of threads must be 0 to " +
-                           std::to_string(kMostThreads) + ", not " +
-                           std::to_string(options.threads));
-  }
-  if (options.max_batch < 1) {
-    return InvalidArgument("the largest batch must be 1 or more, not " +
-                           std::to_string(options.max_batch));
-  }
-  if (options.backend.empty()) {
-    const char* variable = std::getenv("BQENGINE_BACKEND");
-    if (variable != nullptr) options.backend = variable;
-  }
-  auto backends = BackendsInOrder(options.backend);
-  if (!backends.ok()) return backends.status();
+                                const SessionOptions& given) {
+  return AtBorder("a session", [&]() -> Result<Session> {
+    SessionOptions options = given;
+    if (options.threads == 0) options.threads = DefaultThreads();
+    if (options.threads < 1 || options.threads > kMostThreads) {
+      return InvalidArgument("the number of threads must be 0 to " +
+                             std::to_string(kMostThreads) + ", not " +
+                             std::to_string(options.threads));
+    }
+    if (options.max_batch < 1) {
+      return InvalidArgument("the largest batch must be 1 or more, not " +
+                             std::to_string(options.max_batch));
+    }
+    if (options.backend.empty()) {
+      const char* variable = std::getenv("BQENGINE_BACKEND");
+      if (variable != nullptr) options.backend = variable;
+    }
+    auto backends = BackendsInOrder(options.backend);
+    if (!backends.ok()) return backends.status();
 
-  auto impl = std::make_unique<Impl>(model, options);
-  auto program = model.impl_->ProgramFor(*backends, options.optimize);
-  if (!program.ok()) return program.status();
-  impl->program = *std::move(program);
-  impl->backend = MainBackend(*impl->program);
-  if (Status s = impl->Reserve(); !s.ok()) return s;
-  return Session(std::move(impl));
-} catch (const std::bad_alloc&) {
-  return Status(StatusCode::kOutOfMemory, "no memory for a session");
+    auto impl = std::make_unique<Impl>(model, options);
+    auto program = model.impl_->ProgramFor(*backends, options.optimize);
+    if (!program.ok()) return program.status();
+    impl->program = *std::move(program);
+    impl->backend = MainBackend(*impl->program);
+    if (Status s = impl->Reserve(); !s.ok()) return s;
+    return Session(std::move(impl));
+  });
 }
 
 Status Session::Run(int64_t batch, std::span<const InputView> inputs,
                     std::span<const OutputView> outputs) {
-  const Model& model = impl_->model;
-  if (batch < 1 || batch > impl_->options.max_batch) {
-    return InvalidArgument("the batch is " + std::to_string(batch) +
-                           ", but this session was made for 1 to " +
-                           std::to_string(impl_->options.max_batch));
-  }
-  if (inputs.size() != model.num_inputs() ||
-      outputs.size() != model.num_outputs()) {
-    return InvalidArgument("the model has " +
-                           std::to_string(model.num_inputs()) + " inputs and " +
-                           std::to_string(model.num_outputs()) + " outputs");
-  }
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (Status s =
-            CheckInput(model.input_name(i), model.input(i), batch, inputs[i]);
-        !s.ok()) {
-      return s;
+  return AtBorder([&]() -> Status {
+    const Model& model = impl_->model;
+    if (batch < 1 || batch > impl_->options.max_batch) {
+      return InvalidArgument("the batch is " + std::to_string(batch) +
+                             ", but this session was made for 1 to " +
+                             std::to_string(impl_->options.max_batch));
     }
-  }
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    if (Status s = CheckView(model.output_name(i), model.output(i), batch,
-                             outputs[i].data, outputs[i].bytes);
-        !s.ok()) {
-      return s;
+    if (inputs.size() != model.num_inputs() ||
+        outputs.size() != model.num_outputs()) {
+      return InvalidArgument(
+          "the model has " + std::to_string(model.num_inputs()) +
+          " inputs and " + std::to_string(model.num_outputs()) + " outputs");
     }
-    for (const InputView& input : inputs) {
-      if (Overlap(outputs[i], input)) {
-        return InvalidArgument("output '" + model.output_name(i) +
-                               "' overlaps an input");
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (Status s =
+              CheckInput(model.input_name(i), model.input(i), batch, inputs[i]);
+          !s.ok()) {
+        return s;
       }
     }
-    for (size_t k = 0; k < i; ++k) {
-      if (Overlap(outputs[i], outputs[k])) {
-        return InvalidArgument("output '" + model.output_name(i) +
-                               "' overlaps another output");
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (Status s = CheckView(model.output_name(i), model.output(i), batch,
+                               outputs[i].data, outputs[i].bytes);
+          !s.ok()) {
+        return s;
+      }
+      for (const InputView& input : inputs) {
+        if (Overlap(outputs[i], input)) {
+          return InvalidArgument("output '" + model.output_name(i) +
+                                 "' overlaps an input");
+        }
+      }
+      for (size_t k = 0; k < i; ++k) {
+        if (Overlap(outputs[i], outputs[k])) {
+          return InvalidArgument("output '" + model.output_name(i) +
+                                 "' overlaps another output");
+        }
       }
     }
-  }
-  impl_->Bind(inputs, outputs);
-  return impl_->Execute(batch);
+    impl_->Bind(inputs, outputs);
+    return impl_->Execute(batch);
+  });
 }
 
 Status Session::Run(std::span<const float> input, std::span<float> output) {
-  const Model& model = impl_->model;
-  if (model.num_inputs() != 1 || model.num_outputs() != 1 ||
-      model.input(0).type != DataType::kFloat32 ||
-      model.output(0).type != DataType::kFloat32) {
-    return InvalidArgument(
-        "the model does not have one input and one output of floats");
-  }
-  auto item_bytes = ByteCount(model.input(0));
-  if (!item_bytes.ok()) return item_bytes.status();
-  const int64_t batch = static_cast<int64_t>(input.size_bytes()) / *item_bytes;
-  const InputView input_view = {input.data(), input.size_bytes()};
-  const OutputView output_view = {output.data(), output.size_bytes()};
-  return Run(batch, {&input_view, 1}, {&output_view, 1});
+  return AtBorder([&]() -> Status {
+    const Model& model = impl_->model;
+    if (model.num_inputs() != 1 || model.num_outputs() != 1 ||
+        model.input(0).type != DataType::kFloat32 ||
+        model.output(0).type != DataType::kFloat32) {
+      return InvalidArgument(
+          "the model does not have one input and one output of floats");
+    }
+    auto item_bytes = ByteCount(model.input(0));
+    if (!item_bytes.ok()) return item_bytes.status();
+    const int64_t batch =
+        static_cast<int64_t>(input.size_bytes()) / *item_bytes;
+    const InputView input_view = {input.data(), input.size_bytes()};
+    const OutputView output_view = {output.data(), output.size_bytes()};
+    return Run(batch, {&input_view, 1}, {&output_view, 1});
+  });
 }
 
 const Model& Session::model() const { return impl_->model; }
 int Session::threads() const { return impl_->pool.threads(); }
 const std::string& Session::backend() const { return impl_->backend; }
-std::vector<NodeProfile> Session::profile() const { return impl_->profile; }
+const std::vector<NodeProfile>& Session::profile() const {
+  return impl_->profile;
+}
 size_t Session::arena_bytes() const { return impl_->arena_bytes; }
 
 }  // namespace bqengine

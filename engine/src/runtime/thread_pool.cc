@@ -1,12 +1,14 @@
 #include "runtime/thread_pool.h"
 
-#include <oneapi/tbb/info.h>
 #include <oneapi/tbb/task_arena.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -33,6 +35,31 @@ const Frame* FindFrame(const void* team) {
   return frame;
 }
 
+// TBB starts with its first arena. Where that finds no memory, whoever tries
+// again waits for ever.
+std::mutex start;
+enum class Tbb { kNotStarted, kStarted, kCannotStart };
+Tbb tbb_state = Tbb::kNotStarted;
+
+bool HelpersCanBe() {
+  const std::lock_guard lock(start);
+  return tbb_state != Tbb::kCannotStart;
+}
+
+// With its number given here, for an arena that makes itself at first use waits
+// for ever, too, once that has failed.
+void MakeArena(tbb::task_arena* arena, int threads) {
+  const std::lock_guard lock(start);
+  if (tbb_state == Tbb::kCannotStart) throw std::bad_alloc();
+  try {
+    arena->initialize(threads);
+    tbb_state = Tbb::kStarted;
+  } catch (...) {
+    if (tbb_state == Tbb::kNotStarted) tbb_state = Tbb::kCannotStart;
+    throw;
+  }
+}
+
 }  // namespace
 
 // The loop of the moment, and the helpers: tasks of TBB that take part in it
@@ -45,7 +72,10 @@ const Frame* FindFrame(const void* team) {
 // that TBB has not started yet.
 class ThreadPool::Team {
  public:
-  explicit Team(int threads) : arena_(threads), helping_(size_t(threads - 1)) {}
+  // Throws std::bad_alloc.
+  explicit Team(int threads) : helping_(size_t(threads - 1)) {
+    MakeArena(&arena_, threads);
+  }
 
   static void Run(const std::shared_ptr<Team>& team, int64_t count,
                   bqe_task task, void* argument) {
@@ -177,7 +207,7 @@ class ThreadPool::Team {
 };
 
 ThreadPool::ThreadPool(int threads)
-    : threads_(std::min(threads, DefaultThreads())),
+    : threads_(HelpersCanBe() ? std::min(threads, DefaultThreads()) : 1),
       team_(threads_ > 1 ? std::make_shared<Team>(threads_) : nullptr) {}
 
 ThreadPool::~ThreadPool() {
@@ -194,6 +224,13 @@ void ThreadPool::ParallelFor(int64_t count, bqe_task task, void* argument) {
   Team::Run(team_, count, task, argument);
 }
 
-int DefaultThreads() { return tbb::info::default_concurrency(); }
+// Not tbb::info::default_concurrency: it is one more start that can fail.
+int DefaultThreads() {
+  cpu_set_t usable;
+  const int count = sched_getaffinity(0, sizeof(usable), &usable) == 0
+                        ? CPU_COUNT(&usable)
+                        : static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(count, 1);
+}
 
 }  // namespace bqengine

@@ -13,6 +13,8 @@ class ThreadPool {
  public:
   // `threads` >= 1 share each loop, the caller of ParallelFor included, but no
   // more than the process has cores: TBB has no others, and says so on stderr.
+  // One, where there was no memory when TBB should start. Throws
+  // std::bad_alloc.
   explicit ThreadPool(int threads);
   ~ThreadPool();
 

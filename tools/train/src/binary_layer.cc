@@ -1,4 +1,5 @@
 #include <cmath>
+#include <new>
 
 #include "bqengine/quantize.h"
 #include "bqtrain/binary_modules.h"
@@ -14,6 +15,13 @@ Tensor Broadcast(const Tensor& values, int64_t dimensions) {
   std::vector<int64_t> shape = values.sizes().vec();
   shape.resize(static_cast<size_t>(dimensions), 1);
   return values.view(shape);
+}
+
+// Quantizations are checked before: only memory can be missing.
+std::vector<float> AbcNetShifts(int64_t bases) {
+  auto shifts = bqengine::quantize::AbcNetShifts(bases);
+  if (!shifts.ok()) throw std::bad_alloc();
+  return *std::move(shifts);
 }
 
 // Thresholds of ABC-Net's bases, [M, O, 1, ...]: B_m = sign(W - mean + u_m *
@@ -80,8 +88,7 @@ void BinaryLayer::RegisterWeightParameters() {
   const Quantization& q = quantization_;
   if (q.weights == WeightMethod::kAbcNet) {
     weight_shifts = register_parameter(
-        "weight_shifts",
-        torch::tensor(bqengine::quantize::AbcNetShifts(q.weight_bases)),
+        "weight_shifts", torch::tensor(AbcNetShifts(q.weight_bases)),
         /*requires_grad=*/q.trained_shifts);
   }
   if (q.weights == WeightMethod::kUnipolar) {
@@ -123,8 +130,7 @@ void BinaryLayer::RegisterActivationParameters() {
   if (q.activations != ActivationMethod::kAbcNet) return;
   // Steps of equal height at thresholds spread evenly over [-1, 1], where most
   // of what a batch norm gives lies.
-  std::vector<float> shifts =
-      bqengine::quantize::AbcNetShifts(q.activation_bases);
+  std::vector<float> shifts = AbcNetShifts(q.activation_bases);
   for (float& shift : shifts) shift += 0.5f;
   activation_shifts =
       register_parameter("activation_shifts", torch::tensor(shifts),

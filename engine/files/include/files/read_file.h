@@ -18,7 +18,7 @@
 namespace bqengine::files {
 
 // "PATH: WHAT: No such file or directory": kNotFound if that is what `code`, an
-// errno, says, else kIo.
+// errno, says, kOutOfMemory if that is, else kIo.
 Status SystemError(const std::string& path, const char* what, int code);
 
 // kIo if it is a folder, a pipe or a device.
