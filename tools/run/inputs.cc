@@ -13,6 +13,7 @@
 #include "common/idx.h"
 #include "common/npy.h"
 #include "common/picture.h"
+#include "common/resize.h"
 
 namespace bqengine::run {
 namespace {
