@@ -24,12 +24,12 @@ constexpr std::array<bool, kColumns> kIsTime = {false, false, false, true,
 
 Row MakeRow(const LayerTime& layer) {
   return {tools::Printable(layer.name),
-          layer.op,
+          tools::Printable(layer.op),
           layer.output,
           fmt::format("{:.1f}", layer.us),
           fmt::format("{:.1f}", layer.share * 100),
           RateText(layer.macs_per_second),
-          layer.backend};
+          tools::Printable(layer.backend)};
 }
 
 double TotalUs(const std::vector<LayerTime>& layers) {
@@ -47,8 +47,8 @@ std::string ShortLines(const LayerTime& layer, bool timed) {
   if (layer.macs_per_second > 0) {
     text += fmt::format("  {}MAC/s\n", RateText(layer.macs_per_second));
   }
-  return text +
-         fmt::format("  {} {}\n  {}\n", layer.op, layer.output, layer.backend);
+  return text + fmt::format("  {} {}\n  {}\n", tools::Printable(layer.op),
+                            layer.output, tools::Printable(layer.backend));
 }
 
 }  // namespace

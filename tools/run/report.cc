@@ -74,7 +74,8 @@ Report::Report(const Options& options, const Session& session)
 }
 
 void Report::Line(std::string_view label, std::string_view text) {
-  text_ += fmt::format("{:<10} {}\n", label, tools::Printable(text));
+  text_ += fmt::format("{:<10} {}\n", tools::Printable(label),
+                       tools::Printable(text));
 }
 
 void Report::Latency(const std::vector<double>& run_us, int64_t batch,
@@ -98,8 +99,11 @@ void Report::Speed(const std::vector<double>& run_us, int64_t batch,
 }
 
 void Report::Print() const {
-  tools::Print(options_.json ? Dump(json_) + "\n"
-                             : tools::WrapLines(text_, OutputWidth(), 4));
+  if (options_.json) {
+    tools::PrintRaw(Dump(json_) + "\n");
+  } else {
+    tools::Print(tools::WrapLines(text_, OutputWidth(), 4));
+  }
 }
 
 void Report::Layers(const std::vector<LayerTime>& layers) {
