@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/class_numbers.h"
 #include "common/command_line.h"
 #include "common/dataset.h"
 #include "common/file.h"
@@ -90,38 +91,6 @@ void AddShown(const Model& model, const Options& options,
   report->json()["predictions"] = std::move(list);
 }
 
-// Where data set and model both name their classes, the names decide: folders
-// are numbered as they sort, and one may be missing.
-Status NumberClassesAsModel(const Model& model, const std::string& name,
-                            Dataset* data) {
-  const std::vector<std::string>& known = model.graph().labels;
-  if (known.empty() || data->class_names.empty()) return Status();
-  std::vector<uint16_t> numbers;
-  for (const std::string& class_name : data->class_names) {
-    const auto found = std::find(known.begin(), known.end(), class_name);
-    if (found == known.end()) {
-      return Status(StatusCode::kInvalidArgument,
-                    fmt::format("{}: class '{}' is not among the model's "
-                                "labels",
-                                name, class_name));
-    }
-    numbers.push_back(static_cast<uint16_t>(found - known.begin()));
-  }
-  for (uint16_t& label : data->labels) label = numbers[label];
-  return Status();
-}
-
-// Every label must be one of the model's classes: with another data set the
-// accuracy would mean nothing.
-Status CheckLabels(const Dataset& data, const std::string& name,
-                   size_t classes) {
-  const auto largest = std::max_element(data.labels.begin(), data.labels.end());
-  if (*largest < classes) return Status();
-  return Status(StatusCode::kInvalidArgument,
-                fmt::format("{}: has label {}, but the model has {} classes",
-                            name, *largest, classes));
-}
-
 }  // namespace
 
 Status Evaluate(const Model& model, const Options& options) {
@@ -135,9 +104,8 @@ Status Evaluate(const Model& model, const Options& options) {
   if (!data.ok()) return tools::InputError(data.status());
   const Result<int64_t> classes = ElementCount(model.output(0).shape);
   if (!classes.ok()) return classes.status();
-  Status status = NumberClassesAsModel(model, options.dataset, &*data);
-  if (!status.ok()) return status;
-  status = CheckLabels(*data, options.dataset, static_cast<size_t>(*classes));
+  Status status = tools::NumberClasses(options.dataset, model.graph().labels,
+                                       *classes, &*data);
   if (!status.ok()) return status;
 
   Result<Values> values = PixelsToValues(
