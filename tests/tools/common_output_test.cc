@@ -106,6 +106,7 @@ TEST(Statistics, KnownSamples) {
   EXPECT_EQ(hundred.p99, 99);
   EXPECT_EQ(hundred.mean, 50.5);
   const Summary three = Summarize({5, 1, 3});
+  EXPECT_EQ(three.least, 1);
   EXPECT_EQ(three.median, 3);
   EXPECT_EQ(three.p90, 5);
   EXPECT_EQ(three.p99, 5);

@@ -66,17 +66,12 @@ std::vector<LayerTime> Layers(const Session& session) {
 
 std::vector<LayerTime> LayerTimes(const Runner& runner) {
   std::vector<LayerTime> layers = Layers(runner.session());
-  const std::vector<NodeProfile> nodes = runner.session().profile();
+  const std::vector<NodeProfile> nodes = runner.TypicalRun();
   const std::vector<std::vector<double>>& samples = runner.layer_us();
   for (size_t i = 0; i < samples.size(); ++i) {
     LayerTime& layer = layers[i];
     layer.us = tools::Summarize(samples[i]).median;
-    // `macs` is that of the last run, whose batch may be smaller.
-    if (layer.us > 0) {
-      layer.macs_per_second = nodes[i].macs * 1e6 / layer.us *
-                              static_cast<double>(runner.max_batch()) /
-                              static_cast<double>(runner.last_batch());
-    }
+    if (layer.us > 0) layer.macs_per_second = nodes[i].macs * 1e6 / layer.us;
   }
   const double all_us = TotalUs(layers);
   for (LayerTime& layer : layers) {
