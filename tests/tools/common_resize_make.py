@@ -3,7 +3,7 @@
 python3 -m venv VENV && VENV/bin/pip install pillow==11.3.0
 VENV/bin/python common_resize_make.py > common_resize_expected.h
 
-Pillow 13 does the columns first where that is less work, and rounds in
+Pillow 13 at times takes columns before rows, and rounds to 8 bits in
 between: there some of these values differ by 1.
 """
 
