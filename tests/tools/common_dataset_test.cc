@@ -236,7 +236,11 @@ TEST_F(DatasetTest, ReadsTrainingSets) {
             (std::vector<uint16_t>{1, 0, 2, 0, 3, 0, 4, 0, 5, 0}));
   EXPECT_EQ(cifar->images.item(8)[0], 5);
   EXPECT_EQ(cifar->images.item(9)[2], 5);
-  EXPECT_EQ(ReadDataset(spec, Split::kTrain, 3)->images.count, 3);
+  const auto three = ReadDataset(spec, Split::kTrain, 3);
+  EXPECT_EQ(three->images.count, 3);
+  // A limit hides images, not classes.
+  EXPECT_EQ(three->labels, (std::vector<uint16_t>{1, 0, 2}));
+  EXPECT_EQ(three->classes, 6);
 }
 
 TEST_F(DatasetTest, RefusesBrokenTrainingSets) {

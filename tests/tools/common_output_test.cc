@@ -175,6 +175,7 @@ TEST(Statistics, KnownSamples) {
   EXPECT_EQ(hundred.p99, 99);
   EXPECT_EQ(hundred.mean, 50.5);
   const Summary three = Summarize({5, 1, 3});
+  EXPECT_EQ(three.least, 1);
   EXPECT_EQ(three.median, 3);
   EXPECT_EQ(three.p90, 5);
   EXPECT_EQ(three.p99, 5);
@@ -202,6 +203,70 @@ TEST(Text, Formats) {
   EXPECT_EQ(FormatRate(19012, "images"), "19.0 k images/s");
   EXPECT_EQ(Printable("a\nb\x1b[1m\x7f\xc3\xa9"), "a?b?[1m?\xc3\xa9");
   EXPECT_EQ(Printable("\xff \xc3"), "? ?");
+}
+
+// The character in UTF-8.
+std::string Utf8(uint32_t code) {
+  const auto byte = [code](int shift, uint32_t mask, uint32_t mark) {
+    return static_cast<char>((code >> shift & mask) | mark);
+  };
+  if (code < 0x80) return {byte(0, 0x7f, 0)};
+  if (code < 0x800) return {byte(6, 0x1f, 0xc0), byte(0, 0x3f, 0x80)};
+  if (code < 0x10000) {
+    return {byte(12, 0xf, 0xe0), byte(6, 0x3f, 0x80), byte(0, 0x3f, 0x80)};
+  }
+  return {byte(18, 7, 0xf0), byte(12, 0x3f, 0x80), byte(6, 0x3f, 0x80),
+          byte(0, 0x3f, 0x80)};
+}
+
+TEST(Text, PrintsNothingThatActsOnATerminal) {
+  const auto expect_gone = [](uint32_t first, uint32_t last) {
+    for (uint32_t code = first; code <= last; ++code) {
+      EXPECT_EQ(Printable("a" + Utf8(code) + "b"), "a?b") << std::hex << code;
+    }
+  };
+  expect_gone(0, 0x1f);       // C0
+  expect_gone(0x7f, 0x9f);    // DEL and C1
+  expect_gone(0x61c, 0x61c);  // marks and overrides of direction
+  expect_gone(0x200e, 0x200f);
+  expect_gone(0x202a, 0x202e);
+  expect_gone(0x2066, 0x2069);
+  expect_gone(0x2028, 0x2029);  // line and paragraph
+  expect_gone(0x200b, 0x200d);  // no width
+  expect_gone(0x2060, 0x2064);
+  expect_gone(0xfeff, 0xfeff);
+  expect_gone(0xe0001, 0xe007f);  // tags
+  expect_gone(0xfffe, 0xffff);    // no characters
+  expect_gone(0x10fffe, 0x10ffff);
+  for (const uint32_t code : {0x20u, 0x7eu, 0xa0u, 0xe9u, 0x5d0u, 0x627u,
+                              0x2027u, 0x2030u, 0x4e2du, 0xfffdu, 0x1f600u}) {
+    EXPECT_EQ(Printable(Utf8(code)), Utf8(code)) << std::hex << code;
+  }
+  // Longer than needed, a surrogate, beyond the last, cut off.
+  EXPECT_EQ(Printable("\xc0\x9b"), "??");
+  EXPECT_EQ(Printable("\xed\xa0\x80"), "???");
+  EXPECT_EQ(Printable("\xf4\x90\x80\x80"), "????");
+  EXPECT_EQ(Printable("\xe2\x80"), "??");
+}
+
+// Whoever prints, and whatever he forgot.
+TEST(Text, PrintAndMessagesAreSafe) {
+  const std::string bad =
+      "a\xc2\x9b"
+      "31m\xe2\x80\xae"
+      "b\x1b[1m";
+  testing::internal::CaptureStdout();
+  Print(bad + "\n" + bad + "\n");
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "a?31m?b?[1m\na?31m?b?[1m\n");
+  testing::internal::CaptureStdout();
+  PrintRaw(bad);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), bad);
+  testing::internal::CaptureStderr();
+  PrintError(bad + "\n");
+  PrintMessage("bq-x", bad + "\nforged: line");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "a?31m?b?[1m\nbq-x: a?31m?b?[1m?forged: line\n");
 }
 
 TEST(Text, Wraps) {

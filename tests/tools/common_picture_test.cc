@@ -1,4 +1,4 @@
-// PNG and JPEG files, good and broken, and resizing.
+// PNG and JPEG files, good and broken.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -62,17 +62,29 @@ TEST_F(PictureTest, ReadsPngExactly) {
 }
 
 TEST_F(PictureTest, ConvertsChannels) {
-  // Gray to RGB repeats; RGB to gray weighs (green most, blue least).
+  // Gray to RGB repeats.
   const auto rgb = ReadPicture(Write("g.png", Png(2, 1, 1, {10, 200})), 3);
   ASSERT_TRUE(rgb.ok());
   EXPECT_EQ(rgb->pixels, (std::vector<uint8_t>{10, 10, 10, 200, 200, 200}));
+  // RGB to gray: the values are those of Pillow's convert("L").
   const auto gray = ReadPicture(
-      Write("c.png", Png(3, 1, 3, {255, 0, 0, 0, 255, 0, 0, 0, 255})), 1);
+      Write("c.png", Png(4, 2, 3, {255, 0,   0,   0,  255, 0,   0,   0,
+                                   255, 12,  200, 77, 100, 101, 99,  254,
+                                   255, 253, 1,   2,  3,   255, 255, 255})),
+      1);
   ASSERT_TRUE(gray.ok());
-  ASSERT_EQ(gray->pixels.size(), 3u);
-  EXPECT_NEAR(gray->pixels[0], 0.299 * 255, 2);
-  EXPECT_NEAR(gray->pixels[1], 0.587 * 255, 2);
-  EXPECT_NEAR(gray->pixels[2], 0.114 * 255, 2);
+  EXPECT_EQ(gray->pixels,
+            (std::vector<uint8_t>{76, 150, 29, 130, 100, 254, 2, 255}));
+  // Also of a JPEG file: not its own luminance, which is rounded otherwise.
+  const std::string jpeg = Write("c.jpg", Jpeg(32, 24, 3, Slope(32, 24, 3)));
+  const auto color = ReadPicture(jpeg, 3);
+  const auto luminance = ReadPicture(jpeg, 1);
+  ASSERT_TRUE(color.ok() && luminance.ok());
+  for (size_t i = 0; i < luminance->pixels.size(); ++i) {
+    const uint8_t* pixel = color->pixels.data() + 3 * i;
+    const double exact = 0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2];
+    ASSERT_NEAR(luminance->pixels[i], exact, 0.51) << i;
+  }
   // Transparency is dropped.
   const auto opaque =
       ReadPicture(Write("a.png", Png(1, 1, 4, {9, 8, 7, 0})), 3);
@@ -172,38 +184,6 @@ TEST_F(PictureTest, SurvivesDamage) {
             << "seed " << kSeed << ", case " << i;
       }
     }
-  }
-}
-
-TEST_F(PictureTest, Resizes) {
-  // Halving averages pairs; doubling a constant keeps it.
-  const PixelBatch two{2,
-                       2,
-                       4,
-                       1,
-                       {0, 0, 100, 100, 0, 0, 100, 100,  //
-                        50, 50, 50, 50, 50, 50, 50, 50}};
-  const auto half = ResizePictures(two, 1, 2);
-  ASSERT_TRUE(half.ok()) << half.status().message();
-  EXPECT_EQ(half->count, 2);
-  EXPECT_EQ(half->height, 1);
-  EXPECT_EQ(half->width, 2);
-  ASSERT_EQ(half->pixels.size(), 4u);
-  // The triangle reaches one pixel into the neighbour.
-  EXPECT_NEAR(half->pixels[0], 12, 2);
-  EXPECT_NEAR(half->pixels[1], 88, 2);
-  EXPECT_EQ(half->pixels[2], 50);
-  EXPECT_EQ(half->pixels[3], 50);
-  const auto doubled = ResizePictures({1, 1, 1, 3, {10, 20, 30}}, 2, 2);
-  ASSERT_TRUE(doubled.ok());
-  EXPECT_EQ(doubled->pixels, (std::vector<uint8_t>{10, 20, 30, 10, 20, 30, 10,
-                                                   20, 30, 10, 20, 30}));
-  for (const auto& [height, width] : {std::pair<int64_t, int64_t>{0, 1},
-                                      {1, -1},
-                                      {70000, 1},
-                                      {1, 1LL << 40}}) {
-    EXPECT_EQ(ResizePictures(two, height, width).status().code(),
-              StatusCode::kInvalidArgument);
   }
 }
 

@@ -118,6 +118,29 @@ TEST_F(ConvertCli, WritesModelAndReport) {
   EXPECT_EQ(report["notes"].size(), 1u);
 }
 
+// A name may hold a control character of 8 bits, or turn the text around.
+TEST_F(ConvertCli, NoNameCommandsTheTerminal) {
+  const std::string bad =
+      "\xc2\x9b"
+      "31m\xe2\x80\xae\n";
+  OnnxFile file;
+  file.Input("x" + bad, {0, 4})
+      .Output("y" + bad)
+      .Node("Relu", {"x" + bad}, "y" + bad);
+  ASSERT_EQ(Convert(Write("in.onnx", file.Bytes()) + " -o " + Path("out.json")),
+            0)
+      << err_;
+  EXPECT_NE(out_.find("input x?31m??: 4"), std::string::npos) << out_;
+  EXPECT_NE(out_.find("y?31m??  Relu"), std::string::npos) << out_;
+  EXPECT_EQ(out_.find_first_of("\xc2\x9b\xe2"), std::string::npos) << out_;
+
+  file.Node("Bad" + bad, {"y" + bad}, "z" + bad).Output("z" + bad);
+  EXPECT_EQ(Convert(Write("in.onnx", file.Bytes()) + " -o " + Path("out.json")),
+            2);
+  EXPECT_NE(err_.find("?31m?"), std::string::npos) << err_;
+  EXPECT_EQ(err_.find_first_of("\xc2\x9b\xe2"), std::string::npos) << err_;
+}
+
 TEST_F(ConvertCli, PrintsTheReportAsJson) {
   const std::string input = Write("in.onnx", SmallNetwork().Bytes());
   ASSERT_EQ(Convert(input + " -o " + Path("out.json") + " --report " +

@@ -6,6 +6,7 @@ an emulator perhaps.
 """
 
 import argparse
+import datetime
 import errno
 import fcntl
 import json
@@ -89,9 +90,18 @@ class RunTest(unittest.TestCase):
         message = (f"{arguments}\nstdout: {result.stdout}\n"
                    f"stderr: {result.stderr}")
         self.assertEqual(result.returncode, status, message)
-        for stream in (result.stdout, result.stderr):
-            self.assertNotIn(b"\x1b", stream or b"", message)
+        # No command for the terminal, whatever a file says.
+        if "--json" not in arguments:
+            self.check_printable(result.stdout, message)
+        self.check_printable(result.stderr, message)
         return result
+
+    def check_printable(self, stream, message):
+        """UTF-8 without C0, C1, bidi or invisible characters."""
+        text = (stream or b"").decode()
+        self.assertNotRegex(
+            text, "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f"
+                  "\u2028-\u202e\u2060-\u206f\ufeff]", message)
 
     def run_text(self, *arguments, **options):
         return self.start(*arguments, **options).stdout.decode()
@@ -115,10 +125,23 @@ class RunTest(unittest.TestCase):
 
     def check_latency(self, facts):
         latency = facts["latency_us"]
-        self.assertEqual(list(latency), ["median", "p90", "p99"])
-        self.assertGreater(latency["median"], 0)
+        self.assertEqual(list(latency), ["min", "median", "p90", "p99"])
+        self.assertGreater(latency["min"], 0)
+        self.assertLessEqual(latency["min"], latency["median"])
         self.assertLessEqual(latency["median"], latency["p90"])
         self.assertLessEqual(latency["p90"], latency["p99"])
+        self.assertGreater(facts["cpu_us"], 0)
+        self.check_provenance(facts)
+
+    def check_provenance(self, facts):
+        self.assertRegex(facts["version"], r"^\d+\.\d+\.\d+$")
+        self.assertRegex(facts["commit"],
+                         r"^([0-9a-f]{40}(-dirty)?|unknown)$")
+        self.assertGreater(len(facts["cpu"]), 0)
+        written = datetime.datetime.strptime(facts["date"],
+                                             "%Y-%m-%dT%H:%M:%SZ")
+        age = datetime.datetime.utcnow() - written
+        self.assertLess(abs(age.total_seconds()), 24 * 3600)
 
 
 class Usage(RunTest):
@@ -278,7 +301,8 @@ class BadInput(RunTest):
         cifar = self.write("x.bin", b"\1" + bytes(3072))
         self.expect_error(2, "3 channels", digits, "--dataset",
                           "cifar10:" + cifar)
-        self.expect_error(2, "the model has 3 classes", self.model("color"),
+        self.expect_error(2, "has 10 classes (labels 0 to 9), but the network "
+                          "has 3 outputs", self.model("color"),
                           "--dataset", "mnist:" + self.mnist())
 
     def test_backends_and_plugins(self):
@@ -697,6 +721,30 @@ class Datasets(RunTest):
         self.expect_error(2, "class 'cat' is not among", model, "--dataset",
                           spec)
 
+    def test_folder_of_numbers(self):
+        """Of a model without labels a folder's number is its class."""
+        def make(names):
+            shutil.rmtree(self.path("set"), ignore_errors=True)
+            for name in names:
+                os.makedirs(self.path(f"set/{name}"))
+                self.write(f"set/{name}/x.png", png(28, 28, [0, 0, 0]))
+            return "folder:" + self.path("set")
+        counts = self.model("counts")
+        spec = make(["7", "1"])
+        facts = self.run_json(counts, "--dataset", spec, "--show", "9")
+        self.assertEqual([p["label"] for p in facts["predictions"]], [1, 7])
+        self.expect_error(2, spec + ": folder '10' is class 10, but the "
+                          "network has 10 outputs", counts, "--dataset",
+                          make(["0", "10"]))
+        # Other names: one for each output, or none at all.
+        for count in (9, 11):
+            self.expect_error(2, f"{spec}: has {count} classes", counts,
+                              "--dataset", make("abcdefghijkl"[:count]))
+        facts = self.run_json(counts, "--dataset", make("abcdefghij"), "--show",
+                              "10")
+        self.assertEqual([p["label"] for p in facts["predictions"]],
+                         list(range(10)))
+
     def test_the_model_that_ships(self):
         model = os.path.join(ARGUMENTS.data, "models", "lenet-xnor-mnist.json")
         text = self.run_text(model, *self.dataset(), "--limit", "100",
@@ -706,7 +754,8 @@ class Datasets(RunTest):
         self.assertGreaterEqual(correct, 97)
         self.assert_match(text, r"(?m)^backend +\S+ \(.+\)$")
         self.assert_match(text, r"(?m)^threads +1$")
-        self.assert_match(text, r"latency +median .*, p90 .*, p99 .* per image")
+        self.assert_match(text, r"latency +min .*, median .*, p90 .*, p99 .* per image")
+        self.assert_match(text, r"(?m)^CPU time +mean .* per image$")
         self.assert_match(text, r"(?m)^image 0 +7 \(\d+\.\d %\), truth 7$")
 
     def assert_match(self, text, pattern):
@@ -731,7 +780,29 @@ class Benchmark(RunTest):
         self.assertNotIn("p90", text)
         self.assertRegex(text, r"speed .* inferences/s at the median")
         text = self.run_text(self.model("sum"), "--benchmark", "--runs", "20")
-        self.assertRegex(text, r"latency +median .*, p90 .*, p99 .* per item")
+        self.assertRegex(
+            text, r"latency +min .*, median .*, p90 .*, p99 .* per item")
+        self.assertRegex(text, r"(?m)^CPU time +mean .* per item$")
+
+    def test_says_when_others_use_the_machine(self):
+        """Twice as many busy loops as cores; then nobody can have it alone."""
+        if not os.path.exists("/proc/self/schedstat"):
+            self.skipTest("this system does not say who waited for a core")
+        loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"])
+                 for _ in range(2 * os.cpu_count())]
+        try:
+            result = self.start(self.model("digits"), "--benchmark", "--json")
+        finally:
+            for loop in loops:
+                loop.kill()
+                loop.wait()
+        message = result.stderr.decode()
+        self.assertRegex(message, r"^bq-run: others use the machine: runs "
+                                  r"waited for a core \d+ % of the time.*\n$")
+        facts = json.loads(result.stdout)
+        self.assertIs(facts["disturbed"], True)
+        self.assertGreater(facts["waited_share"], 0.02)
+        self.assertLessEqual(facts["waited_share"], 1)
 
     def test_given_values(self):
         path = self.write("x.npy", npy([5, 1, 28, 28], ramp(5 * 784)))
@@ -751,7 +822,9 @@ class Profile(RunTest):
                 facts = self.run_json(self.model("digits"), *mode, "--profile",
                                       trace)
                 with open(trace, encoding="utf-8") as file:
-                    events = json.load(file)["traceEvents"]
+                    written = json.load(file)
+                self.check_provenance(written["otherData"])
+                events = written["traceEvents"]
                 layers = [e for e in events if e["ph"] == "X"]
                 self.assertEqual([e["name"] for e in layers],
                                  [layer["name"] for layer in facts["layers"]])
@@ -896,6 +969,7 @@ class Threads(RunTest):
 class Backends(RunTest):
     def test_list(self):
         facts = self.run_json("--list-backends")
+        self.check_provenance(facts)
         names = [b["name"] for b in facts["backends"]]
         self.assertIn("reference", names)
         chosen = [b for b in facts["backends"] if b["chosen"]]
@@ -921,6 +995,54 @@ class Backends(RunTest):
                 facts = self.run_json(self.model("digits"), "--benchmark",
                                       "--runs", "1", *arguments, env=env)
                 self.assertEqual(facts["backend"], listed["chosen"])
+
+
+class Names(RunTest):
+    """Names hold a control character of 8 bits and turn the text around."""
+    BAD = "\u009b31m\u202ex\u2028"
+    SHOWN = "?31m?x?"
+
+    def test_of_models_and_layers(self):
+        with open(self.model("color"), encoding="utf-8") as file:
+            graph = json.load(file)
+        graph["name"] = self.BAD
+        graph["labels"] = [self.BAD, "green", "blue"]
+        graph["inputs"][0]["name"] = "in" + self.BAD
+        graph["nodes"][0]["inputs"] = ["in" + self.BAD]
+        for node in graph["nodes"]:
+            node["name"] = node["name"] + self.BAD
+        path = self.write("model.json", json.dumps(graph).encode())
+        picture = self.write("red.png", png(4, 4, (255, 0, 0)))
+        for arguments in ((), ("--benchmark", "--runs", "2", "--profile",
+                               self.path("t")), ("--input", picture)):
+            with self.subTest(arguments=arguments):
+                text = self.run_text(path, *arguments)
+                self.assertIn(self.SHOWN, text)
+        facts = self.run_json(path)
+        self.assertEqual(facts["name"], self.BAD)
+        self.assertEqual(facts["labels"][0], self.BAD)
+        array = self.write("x.npy", npy([1, 2], [0, 0]))
+        self.expect_error(2, "in" + self.SHOWN, path, "--input", array)
+
+    def test_of_files_and_arguments(self):
+        for arguments in ((self.path(self.BAD),),
+                          (self.model("digits"), "--input", self.path(self.BAD)),
+                          (self.model("digits"), "--dataset", self.BAD),
+                          (self.model("digits"), "--benchmark", "--backend",
+                           self.BAD), ("--" + self.BAD,)):
+            with self.subTest(arguments=arguments):
+                self.expect_error(2, self.SHOWN, *arguments)
+        picture = self.write(self.BAD, png(28, 28, (0, 0, 0)))
+        self.assertIn(self.SHOWN, self.run_text(self.model("digits"), "-i",
+                                                picture))
+        os.mkdir(self.path("set"))
+        os.mkdir(self.path("set/" + self.BAD))
+        self.expect_error(2, self.SHOWN, self.model("digits"), "--dataset",
+                          "folder:" + self.path("set"))
+        self.write(f"set/{self.BAD}/x.png", png(28, 28, (0, 0, 0)))
+        self.expect_error(2, f"class '{self.SHOWN}' is not among",
+                          self.model("digits"), "--dataset",
+                          "folder:" + self.path("set"))
 
 
 class Terminal(RunTest):

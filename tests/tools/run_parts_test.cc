@@ -1,7 +1,8 @@
 // The parts of bq-run: predictions, layers' times, runs of several inputs and
-// of bits.
+// of bits, what disturbs them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -10,8 +11,10 @@
 #include "common/statistics.h"
 #include "common_test_util.h"
 #include "run/inputs.h"
+#include "run/interference.h"
 #include "run/predict.h"
 #include "run/profile.h"
+#include "run/provenance.h"
 #include "run/runner.h"
 #include "tests/support/graph_maker.h"
 
@@ -194,6 +197,121 @@ TEST(Profile, MediansOfFullBatchesSinceTheWarmUp) {
               1e-6 * layers[0].macs_per_second);
 }
 
+TEST(Profile, TracesTheRunNearestToTheMedian) {
+  GraphMaker maker(4);
+  Graph graph = maker.Start({kBatch, 64});
+  GraphMaker::Add(graph, "Relu", "y", {"x"});
+  GraphMaker::Add(graph, "Relu", "z", {"y"});
+  Options options;
+  options.profile = "unused";
+  auto runner = Runner::Create(MakeModel(graph), options, 1);
+  ASSERT_TRUE(runner.ok()) << runner.status().message();
+  const std::vector<Values> inputs = {maker.Floats(64, -1, 1)};
+  std::vector<std::vector<NodeProfile>> runs;
+  std::vector<double> run_us;
+  const double cpu_start_us = ProcessCpuUs();
+  for (int i = 0; i < 101; ++i) {
+    ASSERT_TRUE(runner->Run(0, 1, inputs).ok());
+    runs.push_back(runner->session().profile());
+    run_us.push_back(runner->last_us());
+  }
+  const double all_cpu_us = ProcessCpuUs() - cpu_start_us;
+  EXPECT_EQ(runner->run_us(), run_us);
+  EXPECT_GT(runner->cpu_us(), 0);
+  EXPECT_LE(runner->cpu_us() * 101, all_cpu_us * 1.001);
+
+  // An odd number of runs: one has the median.
+  const double median = tools::Summarize(run_us).median;
+  const auto at = static_cast<size_t>(
+      std::find(run_us.begin(), run_us.end(), median) - run_us.begin());
+  ASSERT_LT(at, runs.size());
+  const std::vector<NodeProfile> typical = runner->TypicalRun();
+  ASSERT_EQ(typical.size(), 2u);
+  for (size_t k = 0; k < 2; ++k) {
+    EXPECT_EQ(typical[k].name, runs[at][k].name);
+    EXPECT_EQ(typical[k].last_us, runs[at][k].last_us);
+    EXPECT_EQ(typical[k].last_start_us, runs[at][k].last_start_us);
+  }
+}
+
+TEST(Interference, ReadsWhatAllCoresDid) {
+  Usage usage;
+  ParseProcStat(
+      "cpu  100 20 30 4000 500 6 7 8 900 0\n"
+      "cpu0 50 10 15 2000 250 3 3 4 450 0\n"
+      "cpu1 50 10 15 2000 250 3 4 4 450 0\nintr 5 cpu\n",
+      100, &usage);
+  // Neither idle nor waiting for disks; what guests used is in user already.
+  ASSERT_TRUE(usage.busy_us);
+  EXPECT_DOUBLE_EQ(*usage.busy_us, (100 + 20 + 30 + 6 + 7 + 8) * 1e4);
+  EXPECT_EQ(usage.cores, 2);
+  for (const char* text : {"", "cpu 1 2", "x"}) {
+    Usage none;
+    ParseProcStat(text, 100, &none);
+    EXPECT_FALSE(none.busy_us) << text;
+  }
+}
+
+TEST(Interference, TellsAQuietMachineFromABusyOne) {
+  const Usage before = {.wall_us = 5e6,
+                        .cpu_us = 1e6,
+                        .waited_us = 3e5,
+                        .busy_us = 80e6,
+                        .cores = 2};
+  // One second of work of our own, and nothing else.
+  Usage after = {.wall_us = 6e6,
+                 .cpu_us = 2e6,
+                 .waited_us = 3e5,
+                 .busy_us = 81.05e6,
+                 .cores = 2};
+  Interference quiet = InterferenceBetween(before, after);
+  EXPECT_EQ(quiet.waited_share, 0);
+  EXPECT_NEAR(*quiet.others_cores, 0.05, 1e-9);
+  EXPECT_FALSE(quiet.disturbed());
+
+  // Somebody on the other core.
+  after.busy_us = 82e6;
+  const Interference beside = InterferenceBetween(before, after);
+  EXPECT_NEAR(*beside.others_cores, 1, 1e-9);
+  EXPECT_TRUE(beside.disturbed());
+  EXPECT_NE(beside.Text().find("others use the machine: runs waited for a core "
+                               "0 % of the time, others kept 1.0 of 2 cores "
+                               "busy"),
+            std::string::npos)
+      << beside.Text();
+
+  // Somebody on ours: half a second each.
+  after.cpu_us = 1.5e6;
+  after.waited_us = 8e5;
+  after.busy_us = 81e6;
+  const Interference before_us = InterferenceBetween(before, after);
+  EXPECT_NEAR(*before_us.waited_share, 0.5, 1e-9);
+  EXPECT_TRUE(before_us.disturbed());
+
+  // Too short for ticks; and a system that tells nothing.
+  after.wall_us = before.wall_us + 1e5;
+  EXPECT_FALSE(InterferenceBetween(before, after).others_cores);
+  EXPECT_TRUE(InterferenceBetween(before, after).disturbed());
+  after.waited_us.reset();
+  EXPECT_FALSE(InterferenceBetween(before, after).waited_share);
+  EXPECT_FALSE(InterferenceBetween(before, after).disturbed());
+}
+
+TEST(Provenance, SaysWhatWhereAndWhen) {
+  const Provenance here = ProvenanceNow();
+  EXPECT_FALSE(here.version.empty());
+  EXPECT_FALSE(here.cpu.empty());
+  EXPECT_EQ(here.date.size(), std::string("2026-11-27T17:20:25Z").size());
+  EXPECT_EQ(here.date[10], 'T');
+  EXPECT_EQ(here.date.back(), 'Z');
+  const std::string commit = here.commit.substr(0, here.commit.find('-'));
+  EXPECT_TRUE(
+      commit == "unknown" ||
+      (commit.size() == 40 &&
+       commit.find_first_not_of("0123456789abcdef") == std::string::npos))
+      << here.commit;
+}
+
 TEST(Profile, TableAndShortLines) {
   std::vector<LayerTime> layers = {
       {"conv1", "BinaryConv", "28x28x32", "cpu:avx2", 12.34, 0.75, 2.5e12},
@@ -259,6 +377,9 @@ TEST(Profile, ChromeTraceHasOneEventForEachLayer) {
   EXPECT_EQ(complete[0].at("cat"), "Conv");
   EXPECT_EQ(complete[0].at("args").at("macs"), 7);
   EXPECT_EQ(complete[1].at("name"), "second");
+  for (const char* key : {"version", "commit", "cpu", "date"}) {
+    EXPECT_FALSE(trace.at("otherData").at(key).get<std::string>().empty());
+  }
 }
 
 // Pixels into models of pictures and of vectors.

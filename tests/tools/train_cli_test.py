@@ -495,7 +495,7 @@ class Data(TrainTest):
 
     def test_more_classes_than_outputs(self):
         tiny = self.write("tiny.json", tiny_architecture(28, 1, 7).encode())
-        self.expect_usage_error("tiny.json has 7 outputs", arch=tiny,
+        self.expect_usage_error("the network has 7 outputs", arch=tiny,
                                 width=None)
 
     def test_images_of_another_size(self):

@@ -134,7 +134,7 @@ std::optional<int> Parse(CLI::App* app, int argc, const char* const* argv) {
 }
 
 void PrintMessage(const std::string& command, const std::string& message) {
-  PrintError(fmt::format("{}: {}\n", command, message));
+  PrintError(fmt::format("{}: {}\n", command, Printable(message)));
 }
 
 int RunMain(const std::string& command, int argc, const char* const* argv,
@@ -149,7 +149,7 @@ int RunMain(const std::string& command, int argc, const char* const* argv,
   if (status.ok()) status = FinishPrinting();
   std::istringstream lines(status.message());
   for (std::string line; std::getline(lines, line);) {
-    PrintMessage(command, Printable(line));
+    PrintMessage(command, line);
   }
   return ExitStatus(status);
 }

@@ -31,7 +31,7 @@ void UseReadableHelp(CLI::App* app);
 // status if that is all there is to do.
 std::optional<int> Parse(CLI::App* app, int argc, const char* const* argv);
 
-// One line on standard error: "bq-run: MESSAGE".
+// One line on standard error, made Printable: "bq-run: MESSAGE".
 void PrintMessage(const std::string& command, const std::string& message);
 
 // The main function of a command: reads the arguments that `declare` adds,

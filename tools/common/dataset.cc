@@ -150,7 +150,11 @@ Result<Dataset> ReadDataset(const std::string& spec, Split split, int64_t limit,
   Result<Dataset> data = kind == "mnist"          ? ReadMnist(path, split)
                          : split == Split::kTrain ? ReadCifar10Train(path)
                                                   : ReadCifar10Test(path);
-  if (data.ok()) Truncate(&*data, limit);
+  if (!data.ok()) return data;
+  for (const uint16_t label : data->labels) {
+    data->classes = std::max<int64_t>(data->classes, label + 1);
+  }
+  Truncate(&*data, limit);
   return data;
 }
 

@@ -18,6 +18,7 @@ struct Dataset {
   std::vector<uint16_t> labels;               // one per image
   std::vector<std::string> class_names = {};  // by label; empty: it has none
   std::vector<std::string> files = {};        // that it was read from
+  int64_t classes = 0;  // 1 + the largest label, also of images beyond a limit
 };
 
 // `spec` is one of
@@ -29,7 +30,8 @@ struct Dataset {
 //   folder:DIR          pictures, see picture_folder.h
 // At most the first `limit` images (0: all). `channels` is for folder:DIR only,
 // whose pictures are made gray (1), RGB (3), or left as they are (0). Errors
-// name the file.
+// name the file. Which outputs of a network the labels belong to,
+// class_numbers.h says.
 Result<Dataset> ReadDataset(const std::string& spec, Split split,
                             int64_t limit = 0, int64_t channels = 0);
 

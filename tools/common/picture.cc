@@ -39,10 +39,6 @@ void* StbReallocate(void* memory, size_t bytes) {
 #define STBI_FREE(memory) std::free(memory)
 #include <stb/stb_image.h>
 
-#define STB_IMAGE_RESIZE_IMPLEMENTATION
-#define STB_IMAGE_RESIZE_STATIC
-#include <stb/stb_image_resize.h>
-
 namespace bqengine::tools {
 
 namespace {
@@ -70,6 +66,18 @@ bool HuffmanTablesFit(std::span<const uint8_t> bytes) {
     }
   }
   return true;
+}
+
+// Luminance with the weights and the rounding of Pillow's convert("L").
+std::vector<uint8_t> ToGray(std::span<const uint8_t> rgb) {
+  std::vector<uint8_t> gray;
+  gray.reserve(rgb.size() / 3);
+  for (size_t i = 0; i + 2 < rgb.size(); i += 3) {
+    gray.push_back(static_cast<uint8_t>(
+        (rgb[i] * 19595 + rgb[i + 1] * 38470 + rgb[i + 2] * 7471 + 32768) >>
+        16));
+  }
+  return gray;
 }
 
 }  // namespace
@@ -107,10 +115,13 @@ Result<PixelBatch> DecodePicture(const std::string& name,
     return broken("picture of " + std::to_string(width) + "x" +
                   std::to_string(height) + " is too large");
   }
-  if (channels == 0) channels = stored_channels < 3 ? 1 : 3;
+  const bool is_color = stored_channels >= 3;
+  if (channels == 0) channels = is_color ? 3 : 1;
+  const bool to_gray = channels == 1 && is_color;
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> decoded(
       stbi_load_from_memory(bytes.data(), size, &width, &height,
-                            &stored_channels, static_cast<int>(channels)),
+                            &stored_channels,
+                            to_gray ? 3 : static_cast<int>(channels)),
       &stbi_image_free);
   if (!decoded) {
     const char* reason = stbi_failure_reason();
@@ -118,36 +129,12 @@ Result<PixelBatch> DecodePicture(const std::string& name,
                   (reason ? reason : "unknown reason") + ")");
   }
   PixelBatch batch{1, height, width, channels, {}};
-  batch.pixels.assign(decoded.get(), decoded.get() + batch.item_size());
+  if (to_gray) {
+    batch.pixels = ToGray({decoded.get(), batch.item_size() * 3});
+  } else {
+    batch.pixels.assign(decoded.get(), decoded.get() + batch.item_size());
+  }
   return batch;
-}
-
-Result<PixelBatch> ResizePictures(const PixelBatch& from, int64_t height,
-                                  int64_t width) {
-  constexpr int64_t kMaxSide = 65535;
-  if (height < 1 || width < 1 || height > kMaxSide || width > kMaxSide ||
-      from.height > kMaxSide || from.width > kMaxSide) {
-    return Status(StatusCode::kInvalidArgument,
-                  "cannot resize a picture of " + std::to_string(from.width) +
-                      "x" + std::to_string(from.height) + " to " +
-                      std::to_string(width) + "x" + std::to_string(height));
-  }
-  PixelBatch to{from.count, height, width, from.channels, {}};
-  to.pixels.resize(static_cast<size_t>(to.count) * to.item_size());
-  for (int64_t i = 0; i < from.count; ++i) {
-    // The triangle filter is what torchvision and Pillow call bilinear.
-    if (!stbir_resize_uint8_generic(
-            from.item(i).data(), static_cast<int>(from.width),
-            static_cast<int>(from.height), 0,
-            to.pixels.data() + static_cast<size_t>(i) * to.item_size(),
-            static_cast<int>(width), static_cast<int>(height), 0,
-            static_cast<int>(from.channels), STBIR_ALPHA_CHANNEL_NONE, 0,
-            STBIR_EDGE_CLAMP, STBIR_FILTER_TRIANGLE, STBIR_COLORSPACE_LINEAR,
-            nullptr)) {
-      return Status(StatusCode::kOutOfMemory, "no memory to resize a picture");
-    }
-  }
-  return to;
 }
 
 }  // namespace bqengine::tools

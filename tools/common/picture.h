@@ -12,8 +12,12 @@
 namespace bqengine::tools {
 
 // A PNG or JPEG file as one picture of `channels` channels: 1 (gray,
-// luminance), 3 (RGB), or 0 for that of the two which the file holds.
-// Transparency is ignored. kNotFound, kIo, or kInvalidArgument naming the file:
+// luminance), 3 (RGB), or 0 for that of the two which the file holds. As
+// Pillow's convert("L") and convert("RGB"): transparency is dropped, a palette
+// becomes its colors; an orientation, gamma or color profile that the file
+// mentions is not applied. Of 16 bits the upper 8 remain. PNG pixels are
+// Pillow's own, those of JPEG files differ by its decoder's rounding.
+// kNotFound, kIo, or kInvalidArgument naming the file:
 // no picture, damaged, more than 64 million pixels.
 Result<PixelBatch> ReadPicture(const std::string& path, int64_t channels);
 
@@ -21,11 +25,6 @@ Result<PixelBatch> ReadPicture(const std::string& path, int64_t channels);
 Result<PixelBatch> DecodePicture(const std::string& name,
                                  std::span<const uint8_t> bytes,
                                  int64_t channels);
-
-// All pictures at another size: bilinear, averaging when they shrink.
-// kOutOfMemory, or kInvalidArgument for a size below 1 or above 65535.
-Result<PixelBatch> ResizePictures(const PixelBatch& from, int64_t height,
-                                  int64_t width);
 
 }  // namespace bqengine::tools
 

@@ -202,6 +202,7 @@ Result<Dataset> ReadPictureFolder(const std::string& folder, Split split,
   for (const std::string& name : *names) {
     data.class_names.push_back(Printable(name));
   }
+  data.classes = static_cast<int64_t>(data.class_names.size());
   for (PictureFile& file : *files) {
     data.labels.push_back(file.label);
     data.files.push_back(std::move(file.path));

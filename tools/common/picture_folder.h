@@ -16,11 +16,12 @@ namespace bqengine::tools {
 // passed over.
 //
 // Classes are numbered in the byte order of their folders' names, and have them
-// as theirs (Printable: what is no text becomes '?'). Those of
-// FOLDER/train serve both splits, so that a class that is absent from
-// FOLDER/test does not shift the numbers of the others. All pictures have the
-// size of the first one, and are made gray (`channels` 1) or RGB (3); with 0
-// they stay as they are, and have the channels of the first one.
+// as theirs (Printable: what is no text becomes '?'); for a network that
+// may be another number, see class_numbers.h. Those of FOLDER/train serve both
+// splits, so that a class that is absent from FOLDER/test does not shift the
+// numbers of the others. All pictures have the size of the first one, and are
+// made gray (`channels` 1) or RGB (3); with 0 they stay as they are, and have
+// the channels of the first one.
 //
 // The order is the first picture of each class, then the second of each, and so
 // on: the first `limit` (0: all) still have all classes.

@@ -17,7 +17,7 @@ Progress::Progress(std::string label, int64_t total)
       next_(Clock::now() + std::chrono::seconds(2)) {}
 
 Progress::~Progress() {
-  if (drawn_) PrintError("\r\x1b[K");
+  if (drawn_) PrintErrorRaw("\r\x1b[K");
 }
 
 void Progress::Update(int64_t done, const std::string& note) {
@@ -27,8 +27,8 @@ void Progress::Update(int64_t done, const std::string& note) {
 
   // The last column stays free: some terminals wrap when it is filled.
   const int columns = TerminalWidth(STDERR_FILENO, 80) - 1;
-  std::string text = fmt::format("{} {}/{} ", label_, done, total_);
-  if (!note.empty()) text += note + " ";
+  std::string text = fmt::format("{} {}/{} ", Printable(label_), done, total_);
+  if (!note.empty()) text += Printable(note) + " ";
   text = text.substr(0, static_cast<size_t>(columns));
   const int room = columns - 2 - static_cast<int>(text.size());
   std::string bar;
@@ -38,7 +38,7 @@ void Progress::Update(int64_t done, const std::string& note) {
     bar = fmt::format("[{:-<{}}]", std::string(static_cast<size_t>(full), '#'),
                       width);
   }
-  PrintError(fmt::format("\r{}{}\x1b[K", text, bar));
+  PrintErrorRaw(fmt::format("\r{}{}\x1b[K", text, bar));
 }
 
 }  // namespace bqengine::tools

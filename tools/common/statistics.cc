@@ -20,6 +20,7 @@ Summary Summarize(std::vector<double> samples) {
   std::sort(samples.begin(), samples.end());
   const size_t count = samples.size();
   summary.count = count;
+  summary.least = samples[0];
   summary.median = (samples[(count - 1) / 2] + samples[count / 2]) / 2;
   summary.p90 = Percentile(samples, 90);
   summary.p99 = Percentile(samples, 99);

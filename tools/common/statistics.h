@@ -9,6 +9,7 @@ namespace bqengine::tools {
 
 struct Summary {
   size_t count = 0;
+  double least = 0;
   double median = 0;  // of an even count, the mean of the middle two
   double p90 = 0;     // the smallest sample that 90 % do not exceed
   double p99 = 0;

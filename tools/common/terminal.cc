@@ -17,23 +17,69 @@ int print_error = 0;
 
 bool IsContinuation(char c) { return (static_cast<uint8_t>(c) & 0xc0) == 0x80; }
 
-// The bytes of the character at the start of `text`; 0 if they are none, or one
-// that neither terminals nor XML should get.
-size_t CharacterSize(std::string_view text) {
+struct Character {
+  uint32_t code;
+  size_t bytes;  // 0: no valid UTF-8
+};
+
+// At the start of `text`, which is not empty.
+Character FirstCharacter(std::string_view text) {
+  constexpr Character kNone = {0, 0};
   const auto first = static_cast<uint8_t>(text[0]);
-  if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
+  if (first < 0x80) return {first, 1};
   const size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < size) return 0;
+  if (first < 0xc2 || first > 0xf4 || text.size() < size) return kNone;
   uint32_t code = first & (0xffu >> (size + 1));
   for (size_t i = 1; i < size; ++i) {
-    if (!IsContinuation(text[i])) return 0;
+    if (!IsContinuation(text[i])) return kNone;
     code = code << 6 | (static_cast<uint8_t>(text[i]) & 0x3f);
   }
   constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
   const bool surrogate = code >= 0xd800 && code < 0xe000;
-  const bool noncharacter = code == 0xfffe || code == 0xffff;
   const bool wrong = code < kLeast[size] || code > 0x10ffff;
-  return surrogate || noncharacter || wrong ? 0 : size;
+  return surrogate || wrong ? kNone : Character{code, size};
+}
+
+// What commands a terminal, changes what stands around it, or cannot be seen:
+// control characters (of both sets: 9B alone starts an escape sequence), line
+// and paragraph ends, what turns the direction of text, what has no width or is
+// no character.
+bool IsUnwanted(uint32_t code) {
+  constexpr struct {
+    uint32_t first, last;
+  } kUnwanted[] = {{0x00, 0x1f},       {0x7f, 0x9f},      {0xad, 0xad},
+                   {0x34f, 0x34f},     {0x61c, 0x61c},    {0x115f, 0x1160},
+                   {0x17b4, 0x17b5},   {0x180b, 0x180f},  {0x200b, 0x200f},
+                   {0x2028, 0x202e},   {0x2060, 0x206f},  {0x3164, 0x3164},
+                   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},  {0xfff0, 0xfffb},
+                   {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}};
+  for (const auto& range : kUnwanted) {
+    if (code >= range.first && code <= range.last) return true;
+  }
+  return (code & 0xfffe) == 0xfffe || (code >= 0xfdd0 && code <= 0xfdef);
+}
+
+void WriteAll(int fd, std::string_view text, int* error) {
+  while (!text.empty() && *error == 0) {
+    const ssize_t written = write(fd, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<size_t>(written));
+    } else if (errno != EINTR) {
+      *error = errno;
+    }
+  }
+}
+
+// Each line as Printable makes it.
+std::string PrintableLines(std::string_view text) {
+  std::string lines;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    lines += Printable(text.substr(0, end));
+    if (end < text.size()) lines += '\n';
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return lines;
 }
 
 std::string WrapLine(std::string_view line, size_t width, size_t indent) {
@@ -86,27 +132,18 @@ void IgnoreWriteSignals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-void Print(std::string_view text) {
-  while (!text.empty() && print_error == 0) {
-    const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
-    if (written >= 0) {
-      text.remove_prefix(static_cast<size_t>(written));
-    } else if (errno != EINTR) {
-      print_error = errno;
-    }
-  }
+void PrintRaw(std::string_view text) {
+  WriteAll(STDOUT_FILENO, text, &print_error);
 }
 
-void PrintError(std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
-    if (written >= 0) {
-      text.remove_prefix(static_cast<size_t>(written));
-    } else if (errno != EINTR) {
-      return;
-    }
-  }
+void Print(std::string_view text) { PrintRaw(PrintableLines(text)); }
+
+void PrintErrorRaw(std::string_view text) {
+  int error = 0;
+  WriteAll(STDERR_FILENO, text, &error);
 }
+
+void PrintError(std::string_view text) { PrintErrorRaw(PrintableLines(text)); }
 
 Status FinishPrinting() {
   if (print_error == 0 || print_error == EPIPE) return Status();
@@ -155,13 +192,13 @@ std::string FormatRate(double per_second, std::string_view unit) {
 std::string Printable(std::string_view text) {
   std::string printable;
   while (!text.empty()) {
-    const size_t size = CharacterSize(text);
-    if (size == 0) {
+    const Character character = FirstCharacter(text);
+    if (character.bytes == 0 || IsUnwanted(character.code)) {
       printable += '?';
     } else {
-      printable += text.substr(0, size);
+      printable += text.substr(0, character.bytes);
     }
-    text.remove_prefix(size == 0 ? 1 : size);
+    text.remove_prefix(std::max<size_t>(character.bytes, 1));
   }
   return printable;
 }

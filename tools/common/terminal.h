@@ -21,13 +21,18 @@ bool IsTerminal(int fd);
 // reading has what he wanted. Call it first in main.
 void IgnoreWriteSignals();
 
-// Writes to standard output at once. An error other than a broken pipe (a full
-// disk) is kept for FinishPrinting.
+// Writes lines to standard output at once, each as Printable makes it: whatever
+// a file says, it does not reach the terminal as a command. An error other than
+// a broken pipe (a full disk) is kept for FinishPrinting.
 void Print(std::string_view text);
 
-// Writes to standard error at once, or as much of it as goes: no run ends for
-// want of someone who reads its messages.
+// The same to standard error, or as much of it as goes: no run ends for want of
+// someone who reads its messages.
 void PrintError(std::string_view text);
+
+// The same as it is: JSON, and what is meant to move a cursor.
+void PrintRaw(std::string_view text);
+void PrintErrorRaw(std::string_view text);
 
 // kIo if something printed was lost. Call it last.
 Status FinishPrinting();
@@ -48,8 +53,9 @@ std::string FormatCount(double count);
 // "1.23 M images/s".
 std::string FormatRate(double per_second, std::string_view unit);
 
-// Text from files made safe to print and to write: UTF-8 without control
-// characters; each byte of what is neither becomes '?'.
+// Text from outside made safe to print and to write: '?' for each byte that is
+// no UTF-8, and for each character that could command a terminal, end a line,
+// turn the direction of what stands beside it, or not be seen.
 std::string Printable(std::string_view text);
 
 }  // namespace bqengine::tools

@@ -42,7 +42,11 @@ Status Write(const Options& options, const SourceModel& source,
     const Status s = tools::WriteFile(options.report, json);
     if (!s.ok()) return Status(StatusCode::kIo, s.message());
   }
-  tools::Print(options.json ? ReportJson(*report) : ReportText(*report));
+  if (options.json) {
+    tools::PrintRaw(ReportJson(*report));
+  } else {
+    tools::Print(ReportText(*report));
+  }
   return Status();
 }
 

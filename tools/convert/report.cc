@@ -35,7 +35,7 @@ std::string InputText(const GraphInput& input) {
       IsPlain(p) ? "pixel"
                  : fmt::format("(pixel * {:g} - {}) / {}", p.scale,
                                ListText(p.mean), ListText(p.std));
-  return fmt::format("input {}: {}{}, x = {}\n", input.name,
+  return fmt::format("input {}: {}{}, x = {}\n", tools::Printable(input.name),
                      fmt::join(item, "x"),
                      item.size() != 3                ? ""
                      : input.layout == Layout::kNCHW ? " NCHW"
@@ -100,7 +100,7 @@ Result<Report> MakeReport(const SourceModel& source,
 std::string ReportText(const Report& report) {
   size_t name = 0, op = 0, output = 0, weight = 0;
   for (const LayerReport& layer : report.layers) {
-    name = std::max(name, layer.name.size());
+    name = std::max(name, tools::Printable(layer.name).size());
     op = std::max(op, layer.op.size());
     output = std::max(output, OutputText(layer.output).size());
     weight = std::max(weight, WeightText(layer).size());
@@ -108,23 +108,26 @@ std::string ReportText(const Report& report) {
   std::string text;
   for (const GraphInput& input : report.inputs) text += InputText(input);
   for (const LayerReport& layer : report.layers) {
-    std::string line =
-        fmt::format("{:{}}  {:{}}  {:{}}  {:{}}  {}", layer.name, name,
-                    layer.op, op, OutputText(layer.output), output,
-                    WeightText(layer), weight, ReasonText(layer));
+    std::string line = fmt::format(
+        "{:{}}  {:{}}  {:{}}  {:{}}  {}", tools::Printable(layer.name), name,
+        layer.op, op, OutputText(layer.output), output, WeightText(layer),
+        weight, ReasonText(layer));
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
   }
-  for (const std::string& note : report.notes) text += "note: " + note + "\n";
+  for (const std::string& note : report.notes) {
+    text += "note: " + tools::Printable(note) + "\n";
+  }
   std::vector<std::string> files;
   for (const tools::FileSize& file : report.files) {
-    files.push_back(
-        fmt::format("{} {}", file.path, tools::FormatBytes(file.bytes)));
+    files.push_back(fmt::format("{} {}", tools::Printable(file.path),
+                                tools::FormatBytes(file.bytes)));
   }
-  text += fmt::format("{} {} -> {} ({})\n", report.source.path,
-                      tools::FormatBytes(report.source.bytes),
-                      tools::FormatBytes(tools::TotalBytes(report.files)),
-                      fmt::join(files, " + "));
+  text +=
+      fmt::format("{} {} -> {} ({})\n", tools::Printable(report.source.path),
+                  tools::FormatBytes(report.source.bytes),
+                  tools::FormatBytes(tools::TotalBytes(report.files)),
+                  fmt::join(files, " + "));
   return text;
 }
 

@@ -39,7 +39,7 @@ Result<std::optional<Images>> ReadCalibration(const Options& options,
   const auto model = Model::FromGraph(source.graph, options.limits.model);
   if (!model.ok()) return NameFile(model.status(), options.input);
   const auto note = [](const std::string& line) {
-    tools::PrintMessage(kCommand, tools::Printable(line));
+    tools::PrintMessage(kCommand, line);
   };
   auto images = ReadImages(*model, options.calibrate, options.calibrate_images,
                            note, options.limits);
@@ -89,9 +89,11 @@ Status Run(Options* options) {
     const Status s = tools::WriteFile(options->report, ReportJson(report));
     if (!s.ok()) return Status(StatusCode::kIo, s.message());
   }
-  tools::Print(options->json ? ReportJson(report)
-                             : tools::WrapLines(ReportText(report),
-                                                OutputWidth(), kIndent));
+  if (options->json) {
+    tools::PrintRaw(ReportJson(report));
+  } else {
+    tools::Print(tools::WrapLines(ReportText(report), OutputWidth(), kIndent));
+  }
   return Status();
 }
 

@@ -20,13 +20,11 @@ constexpr int64_t kMostRuns = 1000000;
 
 // Runs the batches of the inputs in turn, `runs` times if that is given, or
 // else until both a number of runs and a time are reached.
-Result<std::vector<double>> Measure(const Inputs& inputs, int64_t runs,
-                                    Runner* runner) {
+Status Measure(const Inputs& inputs, int64_t runs, Runner* runner) {
   const int64_t batch = runner->max_batch();
   const int64_t batches = inputs.count / batch;
   const int64_t expected = runs > 0 ? runs : kFewestRuns;
   tools::Progress progress("runs", expected);
-  std::vector<double> times;
   double total_us = 0;
   const auto enough = [&](int64_t done) {
     if (runs > 0) return done >= runs;
@@ -36,11 +34,10 @@ Result<std::vector<double>> Measure(const Inputs& inputs, int64_t runs,
     const Status status =
         runner->Run(done % batches * batch, batch, inputs.values);
     if (!status.ok()) return status;
-    times.push_back(runner->last_us());
     total_us += runner->last_us();
     progress.Update(std::min(done + 1, expected));
   }
-  return times;
+  return Status();
 }
 
 }  // namespace
@@ -68,19 +65,18 @@ Status Benchmark(const Model& model, const Options& options) {
   const Result<int64_t> warm_up =
       runner->WarmUp(inputs->count, kWarmUpUs, inputs->values);
   if (!warm_up.ok()) return warm_up.status();
-  const Result<std::vector<double>> times =
-      Measure(*inputs, options.runs, &*runner);
-  if (!times.ok()) return times.status();
+  Status status = Measure(*inputs, options.runs, &*runner);
+  if (!status.ok()) return status;
 
   Report report(options, runner->session());
   report.Line("input", random ? "random values" : options.inputs[0]);
-  report.Line("runs",
-              fmt::format("{} after {} to warm up", times->size(), *warm_up));
-  report.Latency(*times, wanted, "item", /*cold=*/false);
-  report.json()["runs"] = times->size();
+  report.Line("runs", fmt::format("{} after {} to warm up",
+                                  runner->run_us().size(), *warm_up));
+  report.Latency(*runner, "item", /*cold=*/false);
+  report.json()["runs"] = runner->run_us().size();
   report.json()["warm_up_runs"] = *warm_up;
-  report.Speed(*times, wanted, "inferences_per_second", "inferences");
-  const Status status = AddProfile(options, *runner, &report);
+  report.Speed(*runner, "inferences_per_second", "inferences");
+  status = AddProfile(options, *runner, &report);
   if (!status.ok()) return status;
   report.Print();
   return Status();

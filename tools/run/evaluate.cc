@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/class_numbers.h"
 #include "common/command_line.h"
 #include "common/dataset.h"
 #include "common/file.h"
@@ -17,42 +18,38 @@ namespace {
 
 using tools::Dataset;
 
-struct Evaluation {
-  std::vector<Prediction> best;  // of each image
-  std::vector<double> run_us;    // of runs with a full batch
-};
-
-Result<Evaluation> RunDataset(const Model& model, const Dataset& data,
-                              size_t classes, std::span<const Values> inputs,
-                              Runner* runner) {
+// The best class of each image.
+Result<std::vector<Prediction>> RunDataset(const Model& model,
+                                           const Dataset& data, size_t classes,
+                                           std::span<const Values> inputs,
+                                           Runner* runner) {
   const int64_t count = data.images.count;
   const int64_t full = runner->max_batch();
   const Result<int64_t> warm_up = runner->WarmUp(full, 0, inputs);
   if (!warm_up.ok()) return warm_up.status();
 
-  Evaluation evaluation;
+  std::vector<Prediction> best;
   const bool are_probabilities = EndsInSoftmax(model, 0);
   tools::Progress progress("images", count);
   for (int64_t first = 0; first < count; first += full) {
     const int64_t batch = std::min(full, count - first);
     const Status status = runner->Run(first, batch, inputs);
     if (!status.ok()) return status;
-    if (batch == full) evaluation.run_us.push_back(runner->last_us());
     const std::span<const float> scores = runner->output(0);
     for (size_t i = 0; i < static_cast<size_t>(batch); ++i) {
-      evaluation.best.push_back(Classify(scores.subspan(i * classes, classes),
-                                         1, are_probabilities)[0]);
+      best.push_back(Classify(scores.subspan(i * classes, classes), 1,
+                              are_probabilities)[0]);
     }
     progress.Update(first + batch);
   }
-  return evaluation;
+  return best;
 }
 
-void AddAccuracy(const Evaluation& evaluation, const Dataset& data,
+void AddAccuracy(const std::vector<Prediction>& best, const Dataset& data,
                  Report* report) {
   int64_t correct = 0;
   for (size_t i = 0; i < data.labels.size(); ++i) {
-    correct += evaluation.best[i].index == data.labels[i];
+    correct += best[i].index == data.labels[i];
   }
   const int64_t count = data.images.count;
   const double accuracy =
@@ -66,14 +63,14 @@ void AddAccuracy(const Evaluation& evaluation, const Dataset& data,
 }
 
 void AddShown(const Model& model, const Options& options,
-              const Evaluation& evaluation, const Dataset& data, size_t classes,
-              Report* report) {
+              const std::vector<Prediction>& predictions, const Dataset& data,
+              size_t classes, Report* report) {
   if (options.show == 0) return;
   const size_t shown =
       std::min(static_cast<size_t>(options.show), data.labels.size());
   Json list = Json::array();
   for (size_t i = 0; i < shown; ++i) {
-    const Prediction& best = evaluation.best[i];
+    const Prediction& best = predictions[i];
     const int64_t label = data.labels[i];
     report->Line(
         fmt::format("image {}", i),
@@ -90,38 +87,6 @@ void AddShown(const Model& model, const Options& options,
   report->json()["predictions"] = std::move(list);
 }
 
-// Where data set and model both name their classes, the names decide: folders
-// are numbered as they sort, and one may be missing.
-Status NumberClassesAsModel(const Model& model, const std::string& name,
-                            Dataset* data) {
-  const std::vector<std::string>& known = model.graph().labels;
-  if (known.empty() || data->class_names.empty()) return Status();
-  std::vector<uint16_t> numbers;
-  for (const std::string& class_name : data->class_names) {
-    const auto found = std::find(known.begin(), known.end(), class_name);
-    if (found == known.end()) {
-      return Status(StatusCode::kInvalidArgument,
-                    fmt::format("{}: class '{}' is not among the model's "
-                                "labels",
-                                name, class_name));
-    }
-    numbers.push_back(static_cast<uint16_t>(found - known.begin()));
-  }
-  for (uint16_t& label : data->labels) label = numbers[label];
-  return Status();
-}
-
-// Every label must be one of the model's classes: with another data set the
-// accuracy would mean nothing.
-Status CheckLabels(const Dataset& data, const std::string& name,
-                   size_t classes) {
-  const auto largest = std::max_element(data.labels.begin(), data.labels.end());
-  if (*largest < classes) return Status();
-  return Status(StatusCode::kInvalidArgument,
-                fmt::format("{}: has label {}, but the model has {} classes",
-                            name, *largest, classes));
-}
-
 }  // namespace
 
 Status Evaluate(const Model& model, const Options& options) {
@@ -135,9 +100,8 @@ Status Evaluate(const Model& model, const Options& options) {
   if (!data.ok()) return tools::InputError(data.status());
   const Result<int64_t> classes = ElementCount(model.output(0).shape);
   if (!classes.ok()) return classes.status();
-  Status status = NumberClassesAsModel(model, options.dataset, &*data);
-  if (!status.ok()) return status;
-  status = CheckLabels(*data, options.dataset, static_cast<size_t>(*classes));
+  Status status = tools::NumberClasses(options.dataset, model.graph().labels,
+                                       *classes, &*data);
   if (!status.ok()) return status;
 
   Result<Values> values = PixelsToValues(
@@ -151,17 +115,17 @@ Status Evaluate(const Model& model, const Options& options) {
       std::min(std::max<int64_t>(options.batch, 1), data->images.count);
   Result<Runner> runner = Runner::Create(model, options, batch);
   if (!runner.ok()) return runner.status();
-  const Result<Evaluation> evaluation =
+  const Result<std::vector<Prediction>> best =
       RunDataset(model, *data, static_cast<size_t>(*classes), inputs, &*runner);
-  if (!evaluation.ok()) return evaluation.status();
+  if (!best.ok()) return best.status();
 
   Report report(options, runner->session());
   report.Line("dataset", options.dataset);
   report.json()["dataset"] = options.dataset;
-  AddAccuracy(*evaluation, *data, &report);
-  report.Latency(evaluation->run_us, batch, "image", /*cold=*/false);
-  report.Speed(evaluation->run_us, batch, "images_per_second", "images");
-  AddShown(model, options, *evaluation, *data, static_cast<size_t>(*classes),
+  AddAccuracy(*best, *data, &report);
+  report.Latency(*runner, "image", /*cold=*/false);
+  report.Speed(*runner, "images_per_second", "images");
+  AddShown(model, options, *best, *data, static_cast<size_t>(*classes),
            &report);
   status = AddProfile(options, *runner, &report);
   if (!status.ok()) return status;

@@ -18,26 +18,18 @@ namespace {
 // Large enough to use a machine, small enough for its caches.
 constexpr int64_t kDefaultBatch = 32;
 
-struct Outputs {
-  // For each output of the model the values of all items, channels-last.
-  std::vector<std::vector<float>> values;
-  std::vector<double> run_us;  // of runs with a full batch
-};
+// For each output of the model the values of all items, channels-last.
+using Outputs = std::vector<std::vector<float>>;
 
 Result<Outputs> RunAll(const Inputs& inputs, Runner* runner) {
-  Outputs outputs;
-  outputs.values.resize(runner->model().num_outputs());
+  Outputs outputs(runner->model().num_outputs());
   for (int64_t first = 0; first < inputs.count; first += runner->max_batch()) {
     const int64_t batch = std::min(runner->max_batch(), inputs.count - first);
     const Status status = runner->Run(first, batch, inputs.values);
     if (!status.ok()) return status;
-    if (batch == runner->max_batch()) {
-      outputs.run_us.push_back(runner->last_us());
-    }
-    for (size_t i = 0; i < outputs.values.size(); ++i) {
+    for (size_t i = 0; i < outputs.size(); ++i) {
       const std::span<const float> values = runner->output(i);
-      outputs.values[i].insert(outputs.values[i].end(), values.begin(),
-                               values.end());
+      outputs[i].insert(outputs[i].end(), values.begin(), values.end());
     }
   }
   return outputs;
@@ -50,9 +42,8 @@ Status WriteOutputs(const Model& model, const Options& options, int64_t count,
   for (size_t i = 0; i < options.outputs.size(); ++i) {
     const Shape& channels_last = model.output(i).shape;
     const Layout layout = model.graph().outputs[i].layout;
-    std::vector<float> values(outputs.values[i].size());
-    Status status =
-        FromChannelsLast(channels_last, layout, outputs.values[i], values);
+    std::vector<float> values(outputs[i].size());
+    Status status = FromChannelsLast(channels_last, layout, outputs[i], values);
     if (!status.ok()) return status;
     Shape shape = tools::OrThrow(ShapeInLayout(channels_last, layout));
     shape[0] = count;
@@ -121,7 +112,7 @@ Status Infer(const Model& model, const Options& options) {
   if (!outputs.ok()) return outputs.status();
   report.Line("items", std::to_string(inputs->count));
   report.json()["count"] = inputs->count;
-  report.Latency(outputs->run_us, batch, "item", /*cold=*/true);
+  report.Latency(*runner, "item", /*cold=*/true);
 
   Status status =
       WriteOutputs(model, options, inputs->count, *outputs, &report);
@@ -131,7 +122,7 @@ Status Infer(const Model& model, const Options& options) {
                     : options.outputs.empty() ? kDefaultTopK
                                               : 0;
   if (k > 0) {
-    AddPredictions(model, *inputs, outputs->values[0], static_cast<size_t>(k),
+    AddPredictions(model, *inputs, (*outputs)[0], static_cast<size_t>(k),
                    &report);
   }
   status = AddProfile(options, *runner, &report);

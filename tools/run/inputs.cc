@@ -14,6 +14,7 @@
 #include "common/memory.h"
 #include "common/npy.h"
 #include "common/picture.h"
+#include "common/resize.h"
 
 namespace bqengine::run {
 namespace {

@@ -49,7 +49,7 @@ Status ListBackendsMode(const Options& options) {
     const bool usable = info.score > 0;
     const bool is_chosen = info.name == *chosen;
     report.Text(fmt::format(
-        "{} {:<18} {}{}\n", is_chosen ? '*' : ' ', info.name,
+        "{} {:<18} {}{}\n", is_chosen ? '*' : ' ', tools::Printable(info.name),
         usable ? fmt::format("score {}", info.score) : "not usable here",
         is_chosen ? ", chosen" : ""));
     report.Text(fmt::format("    {}; {}\n", tools::Printable(info.description),

@@ -22,8 +22,8 @@ constexpr char kFooter[] = R"(Examples:
   bq-run lenet.json --check reference --plugin mine.so --backend mine
   bq-run --list-backends
 
-Pictures and idx files are prepared as the model says (scale, mean, std; a uint8 input takes the pixels as they are), and resized to its input. Dimensions of .npy files are in the model's order, NCHW or NHWC; the first is the batch, of any size.
-Times are those of the network alone, without reading and preparing inputs.
+Pictures and idx files are prepared as the model says (scale, mean, std; a uint8 input takes the pixels as they are), and stretched to its input as Pillow does it (bilinear; neither cut nor padded). Dimensions of .npy files are in the model's order, NCHW or NHWC; the first is the batch, of any size.
+Times are those of the network alone, without reading and preparing inputs: minimum, median, and what 90 and 99 % of the runs do not exceed; CPU time is that of all threads. If others used the machine meanwhile, a message says so.
 
 Exit status: 0 success; 1 failure at run time; 2 bad usage, bad model or input file, unknown backend.)";
 
@@ -56,7 +56,11 @@ void DeclareModes(CLI::App* app, Options* o) {
                                   "Measure the accuracy on a test set: "
                                   "mnist:DIR, cifar10:FILE_OR_DIR or "
                                   "folder:DIR (a folder of PNG or JPEG files "
-                                  "per class, in DIR/test or in DIR)");
+                                  "per class, in DIR/test or in DIR, named as "
+                                  "the model's labels, or else as the numbers "
+                                  "of its outputs; of a model without labels "
+                                  "also otherwise if there are as many as "
+                                  "outputs)");
   dataset->option_text("KIND:PATH")->group(kGroup);
   auto* limit = app->add_option("--limit", o->limit, "Only the first N images");
   limit->option_text("N")
@@ -134,8 +138,9 @@ void DeclareManner(CLI::App* app, Options* o) {
 void DeclareReports(CLI::App* app, Options* o) {
   constexpr char kGroup[] = "What to report";
   app->add_option("--profile", o->profile,
-                  "Print the time of each layer, and write the last run to "
-                  "FILE for chrome://tracing or ui.perfetto.dev")
+                  "Print the time of each layer, and write the run nearest "
+                  "to the median to FILE for chrome://tracing or "
+                  "ui.perfetto.dev")
       ->option_text("FILE")
       ->group(kGroup);
   app->add_flag("--json", o->json,

@@ -24,12 +24,12 @@ constexpr std::array<bool, kColumns> kIsTime = {false, false, false, true,
 
 Row MakeRow(const LayerTime& layer) {
   return {tools::Printable(layer.name),
-          layer.op,
+          tools::Printable(layer.op),
           layer.output,
           fmt::format("{:.1f}", layer.us),
           fmt::format("{:.1f}", layer.share * 100),
           RateText(layer.macs_per_second),
-          layer.backend};
+          tools::Printable(layer.backend)};
 }
 
 double TotalUs(const std::vector<LayerTime>& layers) {
@@ -47,8 +47,8 @@ std::string ShortLines(const LayerTime& layer, bool timed) {
   if (layer.macs_per_second > 0) {
     text += fmt::format("  {}MAC/s\n", RateText(layer.macs_per_second));
   }
-  return text +
-         fmt::format("  {} {}\n  {}\n", layer.op, layer.output, layer.backend);
+  return text + fmt::format("  {} {}\n  {}\n", tools::Printable(layer.op),
+                            layer.output, tools::Printable(layer.backend));
 }
 
 }  // namespace
@@ -66,17 +66,12 @@ std::vector<LayerTime> Layers(const Session& session) {
 
 std::vector<LayerTime> LayerTimes(const Runner& runner) {
   std::vector<LayerTime> layers = Layers(runner.session());
-  const std::vector<NodeProfile>& nodes = runner.session().profile();
+  const std::vector<NodeProfile> nodes = runner.TypicalRun();
   const std::vector<std::vector<double>>& samples = runner.layer_us();
   for (size_t i = 0; i < samples.size(); ++i) {
     LayerTime& layer = layers[i];
     layer.us = tools::Summarize(samples[i]).median;
-    // `macs` is that of the last run, whose batch may be smaller.
-    if (layer.us > 0) {
-      layer.macs_per_second = nodes[i].macs * 1e6 / layer.us *
-                              static_cast<double>(runner.max_batch()) /
-                              static_cast<double>(runner.last_batch());
-    }
+    if (layer.us > 0) layer.macs_per_second = nodes[i].macs * 1e6 / layer.us;
   }
   const double all_us = TotalUs(layers);
   for (LayerTime& layer : layers) {

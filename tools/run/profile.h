@@ -27,8 +27,8 @@ std::vector<LayerTime> LayerTimes(const Runner& runner);
 // layer; then the sum of all. Without the columns of times if there are none.
 std::string LayerTable(const std::vector<LayerTime>& layers, int width);
 
-// The last run in the Trace Event Format ("JSON Object Format") that
-// chrome://tracing and ui.perfetto.dev read.
+// A run in the Trace Event Format ("JSON Object Format") that
+// chrome://tracing and ui.perfetto.dev read, with what ran it and when.
 std::string ChromeTrace(const std::vector<NodeProfile>& nodes,
                         const std::string& model_name);
 

@@ -4,12 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "bqengine/registry.h"
+#include "common/command_line.h"
 #include "common/file.h"
 #include "common/memory.h"
+#include "common/statistics.h"
 #include "common/terminal.h"
+#include "run/interference.h"
+#include "run/provenance.h"
 
 namespace bqengine::run {
 namespace {
@@ -42,7 +47,8 @@ std::string LatencyText(const std::vector<double>& us,
   constexpr size_t kMany = 20;
   const std::string median = tools::FormatMicroseconds(summary.median);
   if (us.size() >= kMany) {
-    return fmt::format("median {}, p90 {}, p99 {}", median,
+    return fmt::format("min {}, median {}, p90 {}, p99 {}",
+                       tools::FormatMicroseconds(summary.least), median,
                        tools::FormatMicroseconds(summary.p90),
                        tools::FormatMicroseconds(summary.p99));
   }
@@ -52,6 +58,10 @@ std::string LatencyText(const std::vector<double>& us,
   return text;
 }
 
+Json NumberOrNull(const std::optional<double>& number) {
+  return number ? Json(*number) : Json(nullptr);
+}
+
 // Names from files need not be valid UTF-8.
 std::string Dump(const Json& json) {
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
@@ -59,8 +69,16 @@ std::string Dump(const Json& json) {
 
 }  // namespace
 
+Report::Report(const Options& options) : options_(options) {
+  const Provenance here = ProvenanceNow();
+  json_["version"] = here.version;
+  json_["commit"] = here.commit;
+  json_["cpu"] = here.cpu;
+  json_["date"] = here.date;
+}
+
 Report::Report(const Options& options, const Session& session)
-    : options_(options) {
+    : Report(options) {
   const std::string& name = session.model().graph().name;
   const std::string& backend = session.backend();
   const int threads = session.threads();
@@ -76,32 +94,51 @@ Report::Report(const Options& options, const Session& session)
 }
 
 void Report::Line(std::string_view label, std::string_view text) {
-  text_ += fmt::format("{:<10} {}\n", label, tools::Printable(text));
+  text_ += fmt::format("{:<10} {}\n", tools::Printable(label),
+                       tools::Printable(text));
 }
 
-void Report::Latency(const std::vector<double>& run_us, int64_t batch,
-                     std::string_view item, bool cold) {
-  const tools::Summary summary = tools::Summarize(run_us);
-  Line("latency",
-       LatencyText(run_us, summary, cold) +
-           (batch == 1 ? fmt::format(" per {}", item)
-                       : fmt::format(" per run of {} {}s", batch, item)));
+void Report::Latency(const Runner& runner, std::string_view item, bool cold) {
+  const int64_t batch = runner.max_batch();
+  const tools::Summary summary = tools::Summarize(runner.run_us());
+  const std::string per = batch == 1
+                              ? fmt::format(" per {}", item)
+                              : fmt::format(" per run of {} {}s", batch, item);
+  Line("latency", LatencyText(runner.run_us(), summary, cold) + per);
+  Line("CPU time", "mean " + tools::FormatMicroseconds(runner.cpu_us()) + per);
   json_["batch"] = batch;
-  json_["latency_us"] = {
-      {"median", summary.median}, {"p90", summary.p90}, {"p99", summary.p99}};
+  json_["latency_us"] = {{"min", summary.least},
+                         {"median", summary.median},
+                         {"p90", summary.p90},
+                         {"p99", summary.p99}};
+  json_["cpu_us"] = runner.cpu_us();
+
+  const Interference others = runner.interference();
+  json_["disturbed"] = others.disturbed();
+  json_["waited_share"] = NumberOrNull(others.waited_share);
+  json_["others_cores"] = NumberOrNull(others.others_cores);
+  json_["cores"] = others.cores;
+  // The first runs are no measurement, whoever else runs.
+  if (others.disturbed() && !cold) {
+    tools::PrintMessage("bq-run", others.Text());
+  }
 }
 
-void Report::Speed(const std::vector<double>& run_us, int64_t batch,
-                   const std::string& key, std::string_view unit) {
-  const double median = tools::Summarize(run_us).median;
-  const double rate = static_cast<double>(batch) * 1e6 / std::max(median, 1e-3);
+void Report::Speed(const Runner& runner, const std::string& key,
+                   std::string_view unit) {
+  const double median = tools::Summarize(runner.run_us()).median;
+  const double rate =
+      static_cast<double>(runner.max_batch()) * 1e6 / std::max(median, 1e-3);
   Line("speed", tools::FormatRate(rate, unit) + " at the median");
   json_[key] = rate;
 }
 
 void Report::Print() const {
-  tools::Print(options_.json ? Dump(json_) + "\n"
-                             : tools::WrapLines(text_, OutputWidth(), 4));
+  if (options_.json) {
+    tools::PrintRaw(Dump(json_) + "\n");
+  } else {
+    tools::Print(tools::WrapLines(text_, OutputWidth(), 4));
+  }
 }
 
 void Report::Layers(const std::vector<LayerTime>& layers) {
@@ -130,7 +167,7 @@ Status AddProfile(const Options& options, const Runner& runner,
   report->json()["trace"] = options.profile;
   return tools::WriteFile(
       options.profile,
-      ChromeTrace(runner.session().profile(), runner.model().graph().name));
+      ChromeTrace(runner.TypicalRun(), runner.model().graph().name));
 }
 
 }  // namespace bqengine::run

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "common/statistics.h"
 #include "run/options.h"
 #include "run/profile.h"
 #include "run/runner.h"
@@ -20,9 +19,10 @@ using Json = nlohmann::ordered_json;
 // A report in both forms: lines for people, an object for machines.
 class Report {
  public:
-  // Starts with model, backend and threads.
+  // JSON starts with version, commit, CPU and date.
+  explicit Report(const Options& options);
+  // Both go on with model, backend and threads.
   Report(const Options& options, const Session& session);
-  explicit Report(const Options& options) : options_(options) {}
 
   // "label      text"
   void Line(std::string_view label, std::string_view text);
@@ -30,15 +30,15 @@ class Report {
   void Text(std::string_view text) { text_ += text; }
   Json& json() { return json_; }
 
-  // Times in microseconds of runs of `batch` items each; `item` is what to call
-  // one. Of few runs the text has no percentiles; with `cold`, if nothing ran
-  // before them, it tells the first from the rest.
-  void Latency(const std::vector<double>& run_us, int64_t batch,
-               std::string_view item, bool cold);
+  // Time and CPU time of the runner's runs with a full batch since the warm-up,
+  // and whether others used the machine meanwhile; `item` is what to call one
+  // of the batch. Of few runs the text has no percentiles; with `cold`, if
+  // nothing ran before them, it tells the first from the rest.
+  void Latency(const Runner& runner, std::string_view item, bool cold);
 
-  // What Latency's median makes in a second, as "speed"; `key` in JSON.
-  void Speed(const std::vector<double>& run_us, int64_t batch,
-             const std::string& key, std::string_view unit);
+  // What the median of these runs makes in a second, as "speed"; `key` in JSON.
+  void Speed(const Runner& runner, const std::string& key,
+             std::string_view unit);
 
   // A table of the layers; "layers" in JSON.
   void Layers(const std::vector<LayerTime>& layers);
@@ -53,7 +53,7 @@ class Report {
 };
 
 // If --profile was given: adds the layers' times to the report and writes the
-// trace. kIo if that fails.
+// trace of the run nearest to the median. kIo if that fails.
 Status AddProfile(const Options& options, const Runner& runner, Report* report);
 
 }  // namespace bqengine::run

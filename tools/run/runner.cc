@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "common/command_line.h"
 #include "common/memory.h"
+#include "common/statistics.h"
 
 namespace bqengine::run {
 
@@ -81,6 +83,7 @@ Result<Runner> Runner::Create(const Model& model, const Options& options,
   }
   runner.input_views_.resize(model.num_inputs());
   runner.output_views_.resize(model.num_outputs());
+  runner.usage_ = UsageNow();
   return runner;
 }
 
@@ -101,19 +104,19 @@ Status Runner::Run(int64_t first, int64_t batch,
     output_views_[i] = {outputs_[i].memory.data(),
                         static_cast<size_t>(batch) * outputs_[i].item_bytes};
   }
+  const double cpu_start_us = ProcessCpuUs();
   const Clock::time_point start = Clock::now();
   const Status status = session_.Run(batch, input_views_, output_views_);
   const Clock::time_point end = Clock::now();
+  const double cpu_end_us = ProcessCpuUs();
   if (!status.ok()) return status;
 
   last_us_ = std::chrono::duration<double, std::micro>(end - start).count();
   last_batch_ = batch;
-  if (profile_ && batch == max_batch_) {
-    const std::vector<NodeProfile>& nodes = session_.profile();
-    layer_us_.resize(nodes.size());
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      layer_us_[i].push_back(nodes[i].last_us);
-    }
+  if (batch == max_batch_) {
+    run_us_.push_back(last_us_);
+    total_cpu_us_ += cpu_end_us - cpu_start_us;
+    if (profile_) KeepLayerTimes();
   }
   for (Output& output : outputs_) {
     if (IsBits(output.info.type)) ExpandBits(&output);
@@ -135,8 +138,44 @@ Result<int64_t> Runner::WarmUp(int64_t count, double least_us,
     if (!status.ok()) return status;
     total_us += last_us_;
   }
+  run_us_.clear();
+  total_cpu_us_ = 0;
   layer_us_.clear();
+  layer_start_us_.clear();
+  usage_ = UsageNow();
   return done;
+}
+
+void Runner::KeepLayerTimes() {
+  const std::vector<NodeProfile> nodes = session_.profile();
+  layer_us_.resize(nodes.size());
+  layer_start_us_.resize(nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    layer_us_[i].push_back(nodes[i].last_us);
+    layer_start_us_[i].push_back(nodes[i].last_start_us);
+  }
+}
+
+double Runner::cpu_us() const {
+  return total_cpu_us_ / std::max(static_cast<double>(run_us_.size()), 1.0);
+}
+
+std::vector<NodeProfile> Runner::TypicalRun() const {
+  const double median = tools::Summarize(run_us_).median;
+  const auto typical =
+      std::min_element(run_us_.begin(), run_us_.end(), [&](double a, double b) {
+        return std::abs(a - median) < std::abs(b - median);
+      });
+  std::vector<NodeProfile> nodes = session_.profile();
+  for (size_t i = 0; i < layer_us_.size(); ++i) {
+    const auto run = static_cast<size_t>(typical - run_us_.begin());
+    nodes[i].last_start_us = layer_start_us_[i][run];
+    nodes[i].last_us = layer_us_[i][run];
+    // Those of the last run, whose batch may be smaller.
+    nodes[i].macs *=
+        static_cast<double>(max_batch_) / static_cast<double>(last_batch_);
+  }
+  return nodes;
 }
 
 std::span<const float> Runner::output(size_t i) const {

@@ -11,6 +11,7 @@
 #include "bqengine/session.h"
 #include "bqengine/status.h"
 #include "bqengine/variant.h"
+#include "run/interference.h"
 #include "run/options.h"
 
 namespace bqengine::run {
@@ -36,7 +37,7 @@ class Runner {
 
   // Runs the batches of the first `count` items in turn, as Run does, until at
   // least three runs and `least_us` are done, or half a second is over; then
-  // forgets their layers' times. Page faults and cold caches belong to the
+  // forgets their times. Page faults and cold caches belong to the
   // start of a program, not to an item. Returns the number of runs.
   Result<int64_t> WarmUp(int64_t count, double least_us,
                          std::span<const Values> inputs);
@@ -48,9 +49,25 @@ class Runner {
   // Of the last run.
   double last_us() const { return last_us_; }
 
-  // For each layer its time in each run with a full batch since the warm-up;
-  // empty unless the options ask for a profile.
+  // Of each run with a full batch since the warm-up.
+  const std::vector<double>& run_us() const { return run_us_; }
+
+  // CPU time of all threads in one of these, on average.
+  double cpu_us() const;
+
+  // What others did in the meantime.
+  Interference interference() const {
+    return InterferenceBetween(usage_, UsageNow());
+  }
+
+  // For each layer its time in each of these runs; empty unless the options ask
+  // for a profile.
   const std::vector<std::vector<double>>& layer_us() const { return layer_us_; }
+
+  // Session::profile with the times of the run whose time is nearest to the
+  // median of run_us, of the first of those: a run as they are, where the last
+  // one may have been interrupted.
+  std::vector<NodeProfile> TypicalRun() const;
 
   int64_t last_batch() const { return last_batch_; }
 
@@ -68,6 +85,7 @@ class Runner {
   };
 
   explicit Runner(Session session) : session_(std::move(session)) {}
+  void KeepLayerTimes();
   void ExpandBits(Output* output) const;
   void ExpandIntegers(Output* output) const;
 
@@ -77,7 +95,11 @@ class Runner {
   std::vector<Output> outputs_;
   std::vector<InputView> input_views_;
   std::vector<OutputView> output_views_;
+  std::vector<double> run_us_;
+  double total_cpu_us_ = 0;  // of these runs
   std::vector<std::vector<double>> layer_us_;
+  std::vector<std::vector<double>> layer_start_us_;
+  Usage usage_;  // before these runs
   bool profile_ = false;
   double last_us_ = 0;
   int64_t last_batch_ = 0;

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "run/profile.h"
+#include "run/provenance.h"
 
 namespace bqengine::run {
 
@@ -33,7 +34,13 @@ std::string ChromeTrace(const std::vector<NodeProfile>& nodes,
                         {"output", node.output_shape},
                         {"macs", node.macs}}}});
   }
+  const Provenance here = ProvenanceNow();
   const Json trace = {{"displayTimeUnit", "ns"},
+                      {"otherData",
+                       {{"version", here.version},
+                        {"commit", here.commit},
+                        {"cpu", here.cpu},
+                        {"date", here.date}}},
                       {"traceEvents", std::move(events)}};
   return trace.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }

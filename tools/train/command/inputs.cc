@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bqengine/model.h"
+#include "common/class_numbers.h"
 #include "common/command_line.h"
 #include "common/file.h"
 #include "train/architecture/width.h"
@@ -49,21 +50,18 @@ Status CheckUse(const Options& options, const Plan& plan) {
 }
 
 // Labels that the network has no output for would be undefined behaviour.
-Status CheckClasses(const Data& data, const Graph& graph,
-                    const Options& options) {
+Status NumberClasses(const Options& options, const Graph& graph, Data* data) {
   const auto shapes = InferShapes(graph);
   if (!shapes.ok()) return shapes.status();
   const auto classes = ElementCount(shapes->at(graph.outputs[0].name).shape);
   if (!classes.ok()) return classes.status();
-  for (const tools::Dataset* set : {&data.train, &data.test}) {
-    for (const uint16_t label : set->labels) {
-      if (label >= *classes) {
-        return Status(StatusCode::kInvalidArgument,
-                      options.dataset + ": class " + std::to_string(label) +
-                          ", but " + options.architecture + " has " +
-                          std::to_string(*classes) + " outputs");
-      }
-    }
+  // The test set may lack the last class.
+  data->train.classes = std::max(data->train.classes, data->test.classes);
+  data->test.classes = data->train.classes;
+  for (tools::Dataset* set : {&data->train, &data->test}) {
+    const Status numbered =
+        tools::NumberClasses(options.dataset, graph.labels, *classes, set);
+    if (!numbered.ok()) return numbered;
   }
   return Status();
 }
@@ -111,7 +109,7 @@ Result<Data> ReadData(const Options& options, const Graph& graph) {
         options.dataset + ": training and test set have other classes");
   }
   Data data = {*std::move(train), *std::move(test)};
-  if (const Status s = CheckClasses(data, graph, options); !s.ok()) return s;
+  if (const Status s = NumberClasses(options, graph, &data); !s.ok()) return s;
   for (const tools::Dataset* set : {&data.train, &data.test}) {
     if (const Status s = CheckOutputs(options, set->files); !s.ok()) return s;
   }

@@ -19,8 +19,9 @@ struct Data {
   tools::Dataset train, test;  // of the same classes
 };
 
-// For a network: an error if it has fewer outputs than there are classes, or if
-// an output of bq-train would overwrite a file of the data set.
+// For a network, whose outputs number the classes: an error if they do not fit
+// (common/class_numbers.h), or if an output of bq-train would overwrite a file
+// of the data set.
 Result<Data> ReadData(const Options& options, const Graph& graph);
 
 // Of pixels and labels.

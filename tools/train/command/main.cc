@@ -84,8 +84,11 @@ Status Train(Options* options) {
         tools::WriteFile(options->json, ReportJson(*report, *options));
     if (!s.ok()) return s;
   }
-  tools::Print(options->json == "-" ? ReportJson(*report, *options)
-                                    : ReportText(*report, *options));
+  if (options->json == "-") {
+    tools::PrintRaw(ReportJson(*report, *options));
+  } else {
+    tools::Print(ReportText(*report, *options));
+  }
   return Status();
 }
 

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "common/terminal.h"
+
 namespace bqengine::train {
 namespace {
 
@@ -17,7 +19,7 @@ double Seconds(const TrainingHistory& history) {
 
 std::string ReportText(const Report& r, const Options& options) {
   const auto line = [](const char* label, const std::string& text) {
-    return fmt::format("{:<19}{}\n", label, text);
+    return fmt::format("{:<19}{}\n", label, tools::Printable(text));
   };
   return line("model", options.output) +
          line("size", fmt::format("{} bytes", r.model_bytes)) +

@@ -55,7 +55,8 @@ Status Trainer::Prepare() {
     const auto taken = InitFrom(options_.init_from, network_);
     if (!taken.ok()) return taken.status();
     tools::PrintError(fmt::format("{} of {} tensors from {}\n", taken->tensors,
-                                  taken->of, options_.init_from));
+                                  taken->of,
+                                  tools::Printable(options_.init_from)));
   }
   if (!options_.resume) return Status();
   auto state = ReadCheckpoint(options_.checkpoint, state_.settings, network_,
