@@ -239,9 +239,16 @@ class Product(unittest.TestCase):
         for k in range(400):
             y += x[:, k : k + 1] * weight[:, k]
         off = np.abs(y - answers.product(layer, x, weight))
-        bound = answers.float_error(layer, x, None, weight)
+        bound = answers.SURE * answers.float_error(layer, x, None, weight)
         self.assertTrue((off <= bound).all())
         self.assertLess(bound.max(), 1e-2 * np.abs(y).mean())  # it says something
+        # What the input is off by comes on top, as independent errors do.
+        error = np.full(x.shape, 1e-3)
+        with_input = answers.float_error(layer, x, error, weight)
+        of_input = 1e-3 * np.sqrt((weight.astype(float) ** 2).sum(axis=1))
+        np.testing.assert_allclose(
+            with_input**2, (bound / answers.SURE) ** 2 + of_input**2
+        )
 
 
 if __name__ == "__main__":

@@ -89,13 +89,18 @@ def product(layer, x, weight, pads=None, pad_value=0.0):
     return y
 
 
+# How many times the size that rounding errors are expected to have: beyond it
+# lies one in 1e8.
+SURE = 6
+
+
 def float_error(layer, x, error, weight):
-    """How far a product in float32 may be off, of an input that may be off by
-    `error`. A sum of K products is off by at most 6 sqrt(K) u times the sum of
-    their sizes, but for a chance of 1e-8 (Higham and Mary 2019); what the input
+    """The size of the rounding errors of a product in float32, as a standard
+    deviation, of an input that has such of `error` (or None). K terms are off by
+    sqrt(K) u times the sum of their sizes (Higham and Mary 2019); what the input
     is off by is independent from value to value, and adds up in squares."""
     terms = weight[0].size
-    own = 6 * np.sqrt(terms) * UNIT_ROUNDOFF * product(layer, np.abs(x), np.abs(weight))
+    own = np.sqrt(terms) * UNIT_ROUNDOFF * product(layer, np.abs(x), np.abs(weight))
     if error is None:
         return own
-    return own + 6 * np.sqrt(product(layer, error**2, np.square(weight, dtype=float)))
+    return np.sqrt(own**2 + product(layer, error**2, np.square(weight, dtype=float)))

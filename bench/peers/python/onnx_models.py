@@ -23,8 +23,8 @@ class _Builder:
         self.random = np.random.default_rng(20250715)
         self.nodes, self.constants = [], []
         self.last = "x"
-        # Functions of (values, how far they may be off, or None where they are
-        # exact) that return such a pair.
+        # Functions of (values, standard deviation of their rounding errors, or
+        # None where they are exact) that return such a pair.
         self.steps = []
 
     def constant(self, value):
@@ -89,7 +89,7 @@ class _Builder:
         values, error = np.asarray(x, np.float64), None
         for step in self.steps:
             values, error = step(values, error)
-        return values, 0.0 if error is None else error
+        return values, 0.0 if error is None else answers.SURE * error
 
     def inputs(self, make):
         """Two of them; make(random, shape)."""
@@ -113,10 +113,9 @@ def float_model(layer, count):
 
         def step(x, error, weight=weight, bias=chain.channels(bias)):
             y = answers.product(layer, x, weight) + bias
-            return y, (
-                answers.float_error(layer, x, error, weight)
-                + 2 * answers.UNIT_ROUNDOFF * np.abs(y)
-            )
+            # And the summand.
+            rounding = answers.UNIT_ROUNDOFF * np.abs(y)
+            return y, answers.float_error(layer, x, error, weight) + rounding
 
         chain.steps.append(step)
     return chain.model(TensorProto.FLOAT), chain.inputs(_normal), chain.expected
