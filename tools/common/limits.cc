@@ -16,7 +16,13 @@ void Declare(CLI::App* app, const char* flag, uint64_t* value,
   app->add_option(flag, *value, what)
       ->option_text("N (default " + std::to_string(*value) + ")")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
-      ->group("Limits (N may end in K, M, G: powers of 1024)");
+      // Before that, which takes -1 for the largest number.
+      ->transform(CLI::Validator(
+          [](std::string& text) {
+            return text.starts_with('-') ? "'" + text + "' is below 0" : "";
+          },
+          ""))
+      ->group("Limits (K, M, G are powers of 1024)");
 }
 
 }  // namespace
