@@ -115,7 +115,27 @@ TEST_F(ConvertCli, WritesModelAndReport) {
   }
   EXPECT_EQ(binary, 1);
   EXPECT_EQ(reasons, 1);
-  EXPECT_EQ(report["notes"].size(), 1u);
+  EXPECT_TRUE(report["notes"].empty());
+  ASSERT_EQ(report["signs"].size(), 1u);
+  const auto& sign = report["signs"][0];
+  EXPECT_EQ(sign["nodes"], nlohmann::json({"s"}));
+  EXPECT_EQ(sign["values"], nlohmann::json({-1.0, 1.0}));
+  EXPECT_EQ(sign["bases"], 1);
+  EXPECT_TRUE(sign["impossible"].empty());
+  EXPECT_EQ(sign["assumed_absent"], nlohmann::json({0.0}));  // of no pixel
+  EXPECT_NE(out_.find("\nsign s: -1 and 1; assumed that 0 does not come\n"),
+            std::string::npos)
+      << out_;
+}
+
+TEST_F(ConvertCli, SignOfZeroOnRequest) {
+  const std::string input = Write("in.onnx", SmallNetwork().Bytes());
+  ASSERT_EQ(Convert(input + " -o " + Path("out.json") + " --sign-zero plus"), 0)
+      << err_;
+  EXPECT_NE(out_.find("an exact 0 becomes +1"), std::string::npos) << out_;
+  EXPECT_EQ(out_.find("sign s"), std::string::npos) << out_;
+  EXPECT_EQ(Convert(input + " -o " + Path("out.json") + " --sign-zero minus"),
+            2);
 }
 
 TEST_F(ConvertCli, PrintsTheReportAsJson) {

@@ -18,17 +18,18 @@ struct GoldenCase {
   const char* name;
   int64_t max_bytes;    // on disk
   int binary_products;  // bits x bits
+  int bases;            // of activations, of all of these
   int weight_products;  // floats x bits
   int float_products;
 };
 
 const GoldenCase kCases[] = {
-    {"lenet_xnor-mnist", 240000, 4, 0, 1},
-    {"mlp_binaryconnect-mnist", 150000, 0, 4, 0},
-    {"bwn_cnn-mnist", 35000, 0, 2, 2},
-    {"qonnx-tfc-1w1a-mnist", 16000, 4, 0, 0},
-    {"bnnpynq-lfc-w1a1-mnist", 400000, 4, 0, 0},
-    {"bnnpynq-cnv-w1a1-cifar10", 230000, 8, 1, 0},
+    {"lenet_xnor-mnist", 240000, 4, 4, 0, 1},
+    {"mlp_binaryconnect-mnist", 150000, 0, 0, 4, 0},
+    {"bwn_cnn-mnist", 35000, 0, 0, 2, 2},
+    {"qonnx-tfc-1w1a-mnist", 16000, 4, 4, 0, 0},
+    {"bnnpynq-lfc-w1a1-mnist", 400000, 4, 4, 0, 0},
+    {"bnnpynq-cnv-w1a1-cifar10", 230000, 8, 8, 1, 0},
 };
 
 class ConvertGolden : public testing::TestWithParam<GoldenCase> {
@@ -45,7 +46,9 @@ class ConvertGolden : public testing::TestWithParam<GoldenCase> {
     const auto source = ReadOnnx(Path("model.onnx"));
     EXPECT_TRUE(source.ok()) << source.status().message();
     if (!source.ok()) return {};
-    auto conversion = ConvertModel(*source, {});
+    ConvertOptions options;
+    options.scale = 1.0f / 255;  // as all of them want it
+    auto conversion = ConvertModel(*source, options);
     EXPECT_TRUE(conversion.ok()) << conversion.status().message();
     return conversion.ok() ? *std::move(conversion) : Conversion{};
   }
@@ -62,6 +65,12 @@ TEST_P(ConvertGolden, Products) {
   const Graph graph = Convert().graph;
   EXPECT_EQ(Count(graph, {"BinaryConv", "BinaryGemm"}),
             GetParam().binary_products);
+  size_t bases = 0;
+  for (const Node& node : graph.nodes) {
+    const bool binary = node.op == "BinaryConv" || node.op == "BinaryGemm";
+    if (binary) bases += node.inputs.size();
+  }
+  EXPECT_EQ(bases, static_cast<size_t>(GetParam().bases));
   EXPECT_EQ(Count(graph, {"BinaryWeightConv", "BinaryWeightGemm"}),
             GetParam().weight_products);
   EXPECT_EQ(Count(graph, {"Conv", "Gemm"}), GetParam().float_products);

@@ -88,7 +88,7 @@ TEST(ConvertConv, BinaryWithPadding) {
       file.Node("Conv", {"p", "w"}, "y");
       const Conversion c = Converted(file);
       EXPECT_EQ(CountOps(c.graph, "BinaryConv"), 1);
-      EXPECT_EQ(c.graph.nodes.size(), 2u);
+      EXPECT_EQ(c.graph.nodes.size(), 3u);  // two bases, one product
       EXPECT_TRUE(c.float_reasons.empty());
       const Image expected = Convolved(
           Padded(Mapped(x, SignOf), {1, 2, 3, 1}, value), weights, {7, 3, 3});
@@ -128,13 +128,13 @@ TEST(ConvertConv, PaddingThatBitsCannotExpressStaysFloat) {
       .Node("Pad", {"s", "pads", "v"}, "p")
       .Node("Conv", {"p", "w"}, "y", {{"pads", Ints{1, 1, 1, 1}}});
   c = Converted(twice);
-  EXPECT_EQ(CountOps(c.graph, "BinaryConv"), 1);  // bits to floats
-  EXPECT_EQ(CountOps(c.graph, "BinaryWeightConv"), 1);
+  EXPECT_EQ(CountOps(c.graph, "Pad"), 1);  // of what the sign is taken of
+  EXPECT_EQ(CountOps(c.graph, "BinaryConv"), 1);
+  EXPECT_EQ(CountOps(c.graph, "BinaryWeightConv"), 0);
   ExpectNear(RunGraph(c.graph, {x.values}, 1),
              Convolved(Padded(Padded(sign, {1, 1, 1, 1}, 1), {1, 1, 1, 1}, 0),
                        weights, {2, 3, 3})
-                 .values,
-             kRounding);
+                 .values);
 }
 
 TEST(ConvertConv, ZeroPaddingAddsUp) {
@@ -242,27 +242,36 @@ TEST(ConvertConv, PerChannelScale) {
   }
 }
 
-// ONNX's Sign gives 0 for a 0: such weights are ternary.
-TEST(ConvertConv, TernaryWeightsStayFloat) {
+// ONNX's Sign gives 0 for a 0: such weights are ternary. Two bases of bits hold
+// them, which pays where the activations are bits, too.
+TEST(ConvertConv, TernaryWeights) {
   const Image x = MakeImage(1, 2, 4, 4, 18);
   Floats weights = RandomFloats(3 * 2 * 9, 19);
   for (float& w : weights) w = w == 0 ? 0.5f : w;
   weights[18 + 4] = 0;
-  OnnxFile file;
-  file.Input("x", {0, 2, 4, 4})
-      .Output("y", 4)
-      .Constant("w", {3, 2, 3, 3}, weights)
-      .Node("Sign", {"w"}, "ws")
-      .Node("Sign", {"x"}, "s")
-      .Node("Conv", {"s", "ws"}, "y");
-  const Conversion c = Converted(file);
-  EXPECT_EQ(CountOps(c.graph, "Conv"), 1);
-  EXPECT_NE(Reason(c).find("ternary: output channel 1 has zeros"),
-            std::string::npos)
-      << Reason(c);
-  for (float& w : weights) w = w > 0 ? 1.0f : w < 0 ? -1.0f : 0.0f;
-  ExpectNear(RunGraph(c.graph, {x.values}, 1),
-             Convolved(Mapped(x, SignOf), weights, {3, 3, 3}).values);
+  Floats signs = weights;
+  for (float& w : signs) w = SignOf(w);
+  for (bool binary : {false, true}) {
+    SCOPED_TRACE(binary);
+    OnnxFile file;
+    file.Input("x", {0, 2, 4, 4})
+        .Output("y", 4)
+        .Constant("w", {3, 2, 3, 3}, weights)
+        .Node("Sign", {"w"}, "ws")
+        .Node(binary ? "Sign" : "Identity", {"x"}, "s")
+        .Node("Conv", {"s", "ws"}, "y");
+    const Conversion c = Converted(file);
+    EXPECT_EQ(CountOps(c.graph, "Conv"), binary ? 0 : 1);
+    EXPECT_EQ(CountOps(c.graph, "BinaryConv"), binary ? 1 : 0);
+    if (!binary) {
+      EXPECT_NE(Reason(c).find("ternary: output channel 1 has zeros"),
+                std::string::npos)
+          << Reason(c);
+    }
+    const Image in = binary ? Mapped(x, SignOf) : x;
+    ExpectNear(RunGraph(c.graph, {x.values}, 1),
+               Convolved(in, signs, {3, 3, 3}).values, kRounding);
+  }
 }
 
 TEST(ConvertGemm, AttributesAndBias) {

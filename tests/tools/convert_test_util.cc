@@ -10,6 +10,7 @@
 #include <numeric>
 #include <random>
 
+#include "bqengine/registry.h"
 #include "bqengine/session.h"
 #include "source_model.h"
 
@@ -206,11 +207,12 @@ Floats RunGraph(const Graph& graph, const std::vector<Floats>& inputs,
   options.backend = "reference";
   options.optimize = false;
   const Floats plain = RunOnce(graph, inputs, batch, options);
-  for (const char* backend : {"reference", ""}) {
+  for (const BackendInfo& backend : ListBackends()) {
+    if (backend.score == 0) continue;
     for (bool optimize : {false, true}) {
-      SCOPED_TRACE(std::string("backend '") + backend + "', optimize " +
+      SCOPED_TRACE("backend '" + backend.name + "', optimize " +
                    std::to_string(optimize));
-      options.backend = backend;
+      options.backend = backend.name;
       options.optimize = optimize;
       ExpectNear(RunOnce(graph, inputs, batch, options), plain, 1e-5f);
     }

@@ -70,8 +70,9 @@ Conversion Converted(const OnnxFile& file, const ConvertOptions& options = {});
 int CountOps(const Graph& graph, const std::string& op);
 
 // Runs the graph on inputs in ONNX's order and gives the outputs in it, one
-// after the other. Runs it as it is and optimized, on the reference backend and
-// on the best one, and fails the test if the four differ by more than rounding.
+// after the other: those of the reference backend, without passes. Runs it on
+// every backend, as it is and optimized, and fails the test where one differs by
+// more than rounding.
 Floats RunGraph(const Graph& graph, const std::vector<Floats>& inputs,
                 int64_t batch);
 
@@ -100,7 +101,9 @@ struct Image {  // [batch, channels, height, width]
 Image MakeImage(int64_t batch, int64_t channels, int64_t height, int64_t width,
                 uint32_t seed);
 Image Mapped(Image image, float (*function)(float));
-inline float SignOf(float x) { return x >= 0 ? 1.0f : -1.0f; }
+// ONNX's Sign, and bqengine's.
+inline float SignOf(float x) { return x > 0 ? 1.0f : x < 0 ? -1.0f : 0.0f; }
+inline float PlusOf(float x) { return x >= 0 ? 1.0f : -1.0f; }
 inline float ReluOf(float x) { return x < 0 ? 0.0f : x; }
 
 // pads: top, left, bottom, right, filled with `value`.

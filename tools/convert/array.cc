@@ -182,4 +182,13 @@ std::string ShapeText(const Shape& shape) {
   return text + "]";
 }
 
+std::string NumbersText(const std::vector<float>& numbers) {
+  std::string text;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    const char* joint = i == 0 ? "" : i + 1 == numbers.size() ? " and " : ", ";
+    text += fmt::format("{}{:g}", joint, numbers[i]);
+  }
+  return text;
+}
+
 }  // namespace bqengine::convert

@@ -77,6 +77,9 @@ int NormalAxis(int64_t axis, size_t rank);
 // "[1, 28, 28]", with "batch" for kBatch.
 std::string ShapeText(const Shape& shape);
 
+// "-1, 0 and 1"
+std::string NumbersText(const std::vector<float>& numbers);
+
 }  // namespace bqengine::convert
 
 #endif  // BQENGINE_TOOLS_CONVERT_ARRAY_H_

@@ -75,10 +75,12 @@ bool CanBeUnipolar(const Magnitudes& m) {
          (AllZero(m) || (m.distinct == 1 && !(m.negative && m.positive)));
 }
 
+bool CanBeTernary(const Magnitudes& m) { return m.finite && m.distinct <= 1; }
+
 }  // namespace
 
 BinaryWeights RecogniseBits(std::span<const float> weights,
-                            int64_t out_channels) {
+                            int64_t out_channels, bool ternary) {
   BinaryWeights result;
   const size_t row = weights.size() / static_cast<size_t>(out_channels);
   std::vector<Magnitudes> channels;
@@ -89,10 +91,14 @@ BinaryWeights RecogniseBits(std::span<const float> weights,
     }
   }
   if (!result.reason.empty()) {
-    if (!std::all_of(channels.begin(), channels.end(), CanBeUnipolar)) {
+    if (std::all_of(channels.begin(), channels.end(), CanBeUnipolar)) {
+      result.type = DataType::kUnipolar;
+    } else if (ternary &&
+               std::all_of(channels.begin(), channels.end(), CanBeTernary)) {
+      result.bases = 2;
+    } else {
       return result;
     }
-    result.type = DataType::kUnipolar;
   }
   result.found = true;
   result.reason.clear();
@@ -104,9 +110,12 @@ BinaryWeights RecogniseBits(std::span<const float> weights,
       result.spread = std::max(result.spread, (m.high - m.low) / 2 / c);
     }
   }
-  result.bits.reserve(weights.size());
+  result.bits.reserve(weights.size() * result.bases);
   for (float w : weights) {
     result.bits.push_back(result.type == DataType::kBipolar ? w > 0 : w != 0);
+  }
+  if (result.bases == 2) {
+    for (float w : weights) result.bits.push_back(w >= 0);
   }
   return result;
 }

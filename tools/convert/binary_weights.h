@@ -1,5 +1,6 @@
 // Finds out whether the weights of a layer are bits in disguise: in each output
-// channel two values only, -c and +c (bipolar) or 0 and c (unipolar).
+// channel two values only, -c and +c (bipolar) or 0 and c (unipolar); or -c, 0
+// and +c, half the sum of two bases that differ at the zeros.
 #ifndef BQENGINE_TOOLS_CONVERT_BINARY_WEIGHTS_H_
 #define BQENGINE_TOOLS_CONVERT_BINARY_WEIGHTS_H_
 
@@ -17,7 +18,8 @@ struct BinaryWeights {
   std::string reason;
 
   DataType type = DataType::kBipolar;
-  std::vector<bool> bits;    // in the order of the weights
+  int64_t bases = 1;         // 2: ternary weights
+  std::vector<bool> bits;    // in the order of the weights, base after base
   std::vector<float> scale;  // c of each output channel
   // Largest relative distance of a magnitude from its channel's c; 0 when the
   // bits stand for the weights exactly.
@@ -26,9 +28,10 @@ struct BinaryWeights {
 
 // `weights` holds out_channels rows of equal length. Magnitudes within a
 // channel count as one when they agree to about 1e-6: exporters that compute
-// sign(w) * mean - clip + clip leave differences of 2e-7.
+// sign(w) * mean - clip + clip leave differences of 2e-7. Ternary weights,
+// which cost twice the work, are recognised if `ternary` says so.
 BinaryWeights RecogniseBits(std::span<const float> weights,
-                            int64_t out_channels);
+                            int64_t out_channels, bool ternary = false);
 
 // Rows of `row_bits` bits packed to whole words each (bqengine/graph.h).
 std::vector<uint64_t> PackRows(const std::vector<bool>& bits, int64_t row_bits);

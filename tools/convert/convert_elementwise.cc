@@ -1,5 +1,4 @@
-// Ops that treat each element, or each channel, by itself; among them the many
-// ways to write a sign.
+// Ops that treat each element, or each channel, of floats by itself.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -28,51 +27,7 @@ Array Negated(const Array& array) {
   return out;
 }
 
-// A node on scalars with the activation replaced by one of its two values.
-float Applied(const SourceNode& node, FoldInputs inputs, size_t activation,
-              float value) {
-  const Array scalar = Array::Floats({}, {value});
-  inputs[activation] = &scalar;
-  return Fold(node, inputs).Float(0);
-}
-
 }  // namespace
-
-// Applies the node to the two values of a two-valued tensor, if that is all it
-// takes.
-bool Converter::MapTwoValues(const SourceNode& node) {
-  if (!IsElementwise(node)) return false;
-  size_t activation = node.inputs.size();
-  for (size_t i = 0; i < node.inputs.size(); ++i) {
-    if (node.inputs[i].empty() || IsConstant(node, i)) continue;
-    if (activation != node.inputs.size()) return false;  // a second one
-    activation = i;
-  }
-  if (!Raw(node, activation).two) return false;
-  Value value = Settled(node, activation);
-  if (!value.two) return false;  // padding made it three-valued
-
-  FoldInputs inputs = ConstantInputs(node);
-  std::vector<Array> scalars(inputs.size());
-  Shape item = value.shape;
-  item[0] = 1;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i] == nullptr) continue;
-    if (!inputs[i]->Uniform()) return false;
-    if (BroadcastShape(inputs[i]->shape, item) != item) return false;
-    scalars[i] = Take(*inputs[i], {}, {0});
-    inputs[i] = &scalars[i];
-  }
-  value.two->low = Applied(node, inputs, activation, value.two->low);
-  value.two->high = Applied(node, inputs, activation, value.two->high);
-  if (!std::isfinite(value.two->low) || !std::isfinite(value.two->high)) {
-    throw ConvertError(fmt::format("its output takes the values {:g} and {:g}",
-                                   value.two->low, value.two->high));
-  }
-  if (!value.emitted()) value.tensor = node.outputs[0];
-  Set(node, std::move(value));
-  return true;
-}
 
 // ---------------------------------------------------------------- arithmetic
 
@@ -229,67 +184,6 @@ void Converter::BatchNormalization(const SourceNode& node) {
   }
   Set(node, Emitted(node, "BatchNormalization", in, std::move(constants),
                     {{"epsilon", epsilon}}));
-}
-
-// ----------------------------------------------------------------- binarizing
-
-void Converter::Binarize(const SourceNode& node) {
-  Value value = Float(node, 0);
-  TwoValued two;
-  two.source = value.tensor;
-  two.threshold = {0.0f};
-  const Array one = Array::Floats({}, {1.0f});
-  const Array* scale = &one;
-  if (node.op == "BipolarQuant") {
-    scale = &RequiredConstant(node, 1);
-  } else {
-    Note("Sign: an exact 0 becomes +1 (ONNX gives 0)");
-  }
-  value.two = two;
-  value.tensor = node.outputs[0];
-  if (const auto uniform = scale->Uniform()) {
-    value.two->low = -*uniform;
-    value.two->high = *uniform;
-    return Set(node, std::move(value));
-  }
-  Set(node, WithConstant("Mul", builder_.ToFloat(value), *scale,
-                         node.outputs[0] + "/scaled"));
-}
-
-// x >= c and its relatives, as 1 and 0. NaN counts as less.
-void Converter::Compare(const SourceNode& node) {
-  const bool left = IsConstant(node, 0);
-  const Array& constant = RequiredConstant(node, left ? 0 : 1);
-  Value value = Float(node, left ? 1 : 0);
-  const auto threshold = ChannelConstant(constant, value);
-  if (!threshold) throw ConvertError("the threshold varies within a channel");
-  std::string op = node.op;
-  if (left) {  // c >= x  is  x <= c
-    op = op[0] == 'G' ? "Less" + op.substr(7) : "Greater" + op.substr(4);
-  }
-  // x > c  is  x >= the next larger float.
-  const bool next = op == "Greater" || op == "LessOrEqual";
-  const bool inverted = op[0] == 'L';
-  TwoValued two;
-  two.low = inverted ? 1 : 0;
-  two.high = inverted ? 0 : 1;
-  two.source = value.tensor;
-  for (float t : *threshold) {
-    two.threshold.push_back(next ? std::nextafter(t, kInfinity) : t);
-    if (!std::isfinite(two.threshold.back())) {
-      throw ConvertError("the threshold is not finite");
-    }
-  }
-  value.two = std::move(two);
-  value.tensor = node.outputs[0];
-  Set(node, std::move(value));
-}
-
-// What MapTwoValues could not do.
-void Converter::Where(const SourceNode&) {
-  throw ConvertError(
-      "only a choice between two numbers by a comparison with constants is "
-      "supported");
 }
 
 void Converter::PassThrough(const SourceNode& node) {

@@ -122,7 +122,7 @@ void Converter::Transpose(const SourceNode& node) {
     throw ConvertError("perm must order the dimensions and leave the batch");
   }
   if (perm == identity) return Set(node, std::move(in));
-  Value out = in.two ? builder_.ToBits(in) : in;
+  Value out = in;
   for (size_t i = 0; i < rank; ++i) {
     out.shape[i] = in.shape[perm[i]];
     const auto it = std::find(perm.begin(), perm.end(), in.perm[i]);
@@ -130,6 +130,43 @@ void Converter::Transpose(const SourceNode& node) {
   }
   out.logical = out.shape;
   Set(node, std::move(out));
+}
+
+// Makes all of them bits of the same values, or returns false. Where one takes
+// fewer values than another, a base stands for several.
+bool Converter::AsBitsAlike(std::vector<Value>* parts) {
+  const StepFunction* most = nullptr;
+  for (Value& part : *parts) {
+    if (!part.step) return false;
+    part = builder_.ToBits(part);
+  }
+  for (const Value& part : *parts) {
+    if (most == nullptr || part.step->bases() > most->bases()) {
+      most = &*part.step;
+    }
+  }
+  const std::vector<float> values = most->values;
+  const DataType type = most->type;
+  for (Value& part : *parts) {
+    StepFunction& f = *part.step;
+    if (f.values == values && f.type == type) continue;
+    if (f.type != type || f.values.front() != values.front() ||
+        f.values.back() != values.back() || !f.rising() ||
+        !std::is_sorted(values.begin(), values.end())) {
+      return false;
+    }
+    // Each of `values` but the first is the upper end of a base of f.
+    std::vector<std::string> bits;
+    size_t base = 0;
+    for (size_t i = 1; i < values.size(); ++i) {
+      if (base == f.bases() || values[i] > f.values[base + 1]) return false;
+      bits.push_back(f.bits[base]);
+      if (values[i] == f.values[base + 1]) ++base;
+    }
+    f.bits = std::move(bits);
+    f.values = values;
+  }
+  return true;
 }
 
 void Converter::Concat(const SourceNode& node) {
@@ -143,24 +180,16 @@ void Converter::Concat(const SourceNode& node) {
   if (axis == 0) throw ConvertError("the batch cannot be joined");
   const std::vector<int> perm =
       parts[0].flattened() ? IdentityPerm(rank) : parts[0].perm;
-  bool bits = true;
   for (Value& part : parts) {
     if (part.shape.size() != rank) throw ConvertError("inputs differ in rank");
     part = builder_.ToOrder(part, perm);
-    if (part.two) part = builder_.ToBits(part);
-    bits = bits && part.two && parts[0].two && part.type == parts[0].type &&
-           part.two->low == parts[0].two->low &&
-           part.two->high == parts[0].two->high;
   }
+  const bool bits = AsBitsAlike(&parts);
   Value out = parts[0];
   out.shape[axis] = 0;
-  GraphBuilder::NodeSpec spec{"Concat", node.outputs[0], {}, {}, {}};
-  for (const Value& part : parts) {
-    const Value operand = bits ? part : builder_.ToFloat(part);
-    spec.inputs.push_back(operand.tensor);
-    out.type = operand.type;
-    out.two = operand.two;
-    out.shape[axis] += operand.shape[axis];
+  for (Value& part : parts) {
+    if (!bits) part = builder_.ToFloat(part);
+    out.shape[axis] += part.shape[axis];
   }
   out.logical = out.shape;
   for (const Value& part : parts) {
@@ -168,8 +197,22 @@ void Converter::Concat(const SourceNode& node) {
     others[axis] = out.shape[axis];
     if (others != out.shape) throw ConvertError("inputs differ in shape");
   }
-  spec.attributes["axis"] = static_cast<int64_t>(MemoryAxis(out, axis));
-  out.tensor = builder_.Emit(std::move(spec));
+  const int64_t memory_axis = MemoryAxis(out, axis);
+  const auto join = [&](const auto& tensor_of) {
+    GraphBuilder::NodeSpec spec{"Concat", node.outputs[0], {}, {}, {}};
+    for (const Value& part : parts) spec.inputs.push_back(tensor_of(part));
+    spec.attributes["axis"] = memory_axis;
+    return builder_.Emit(std::move(spec));
+  };
+  if (bits) {
+    for (size_t i = 0; i < out.step->bits.size(); ++i) {
+      out.step->bits[i] =
+          join([i](const Value& part) { return part.step->bits[i]; });
+    }
+  } else {
+    out.step.reset();
+    out.tensor = join([](const Value& part) { return part.tensor; });
+  }
   Set(node, std::move(out));
 }
 

@@ -10,20 +10,24 @@
 namespace bqengine::convert {
 namespace {
 
-// What a binary product can take in: bits that are `scale` times their own
-// encoding, and padding in that encoding.
+// Beyond so many bases a float product is faster.
+constexpr size_t kMostBases = 4;
+
+// What a binary product can take in: bits of which the input is a sum, and
+// padding in their encoding.
 struct BinaryInput {
   bool found = false;
-  std::string reason;  // if not
+  std::string reason;   // if not
+  bool misfit = false;  // and it is but the padding
   Value bits;
-  float scale = 1;
+  SumOfBits sum;
   int64_t pad_value = 0;
 };
 
 BinaryInput AsBinaryInput(const Value& in, const Window& window,
                           GraphBuilder* builder) {
   BinaryInput result;
-  if (!in.two) {
+  if (!in.step) {
     result.reason = "input is not binary";
     return result;
   }
@@ -31,15 +35,17 @@ BinaryInput AsBinaryInput(const Value& in, const Window& window,
   plain.pad.reset();
   plain.shape = in.pad ? in.logical : in.shape;
   result.bits = builder->ToBits(plain);
-  const float low = result.bits.two->low, high = result.bits.two->high;
-  result.scale = high;
-  const bool bipolar = result.bits.type == DataType::kBipolar && low == -high;
-  const bool unipolar = result.bits.type == DataType::kUnipolar && low == 0;
-  if (!(bipolar || unipolar) || high == 0 || !std::isfinite(high)) {
+  const StepFunction& f = *result.bits.step;
+  const float low = f.values.front(), high = f.values.back();
+  result.sum = AsSum(f);
+  if (f.bases() > kMostBases) {
+    result.reason = fmt::format("input takes {} values", f.values.size());
+    return result;
+  }
+  if (result.sum.offset != 0 || result.sum.scale == 0) {
     result.reason = fmt::format(
-        "input takes the values {:g} and {:g}, which is neither -c and c nor 0 "
-        "and c",
-        low, high);
+        "input takes the values {}, which is neither -c to c nor 0 to c",
+        NumbersText(f.values));
     return result;
   }
   if (in.pad) {
@@ -47,11 +53,13 @@ BinaryInput AsBinaryInput(const Value& in, const Window& window,
     const bool padded_again =
         std::any_of(window.pads.begin(), window.pads.end(),
                     [](int64_t p) { return p != 0; });
-    const bool known = pad == 0 || pad == high || (bipolar && pad == -high);
+    const bool known = pad == 0 || pad == high || pad == low;
     if (!known || (pad != 0 && padded_again)) {
-      result.reason = fmt::format(
-          "padding with {:g} does not fit an input of {:g} and {:g}{}", pad,
-          low, high, padded_again ? " that is padded with 0 too" : "");
+      result.misfit = true;
+      result.reason =
+          fmt::format("padding with {:g} does not fit an input of {}{}", pad,
+                      NumbersText(f.values),
+                      padded_again ? " that is padded with 0 too" : "");
       return result;
     }
     result.pad_value = pad == 0 ? 0 : pad == high ? 1 : -1;
@@ -86,23 +94,33 @@ std::vector<float> Bias(const Array* array, int64_t out_channels, float beta) {
 
 }  // namespace
 
-void Converter::EmitProduct(const SourceNode& node, Product product,
-                            const Value& in) {
+void Converter::EmitProduct(const SourceNode& node, Product product, Value in) {
   if (Elements(product.weight_shape) == 0) {
     throw ConvertError("the weights are empty: " +
                        ShapeText(product.weight_shape));
   }
   const int64_t out_channels = product.weight_shape[0];
   const std::string kind = product.conv ? "Conv" : "Gemm";
-  const BinaryWeights bits = RecogniseBits(product.weights, out_channels);
-  const BinaryInput binary = AsBinaryInput(in, product.window, &builder_);
+  BinaryInput binary = AsBinaryInput(in, product.window, &builder_);
+  if (binary.misfit) {  // pad what the bits are made of
+    const Value padded = builder_.WithoutPad(in);
+    if (padded.step) {
+      in = padded;
+      binary = AsBinaryInput(in, product.window, &builder_);
+    }
+  }
+  const BinaryWeights bits =
+      RecogniseBits(product.weights, out_channels, binary.found);
   const bool both = bits.found && binary.found;
 
   GraphBuilder::NodeSpec spec;
   spec.name = node.outputs[0];
   spec.op = (both ? "Binary" : bits.found ? "BinaryWeight" : "") + kind;
   if (both) {
-    spec.inputs = {binary.bits.tensor};
+    spec.inputs = binary.bits.step->bits;
+    if (spec.inputs.size() > 1) {
+      spec.constants["beta"] = FloatVector(binary.sum.beta);
+    }
     if (in.pad) AddPads(*in.pad, &product.window);
     if (product.conv) spec.attributes["pad_value"] = binary.pad_value;
   } else {
@@ -126,11 +144,12 @@ void Converter::EmitProduct(const SourceNode& node, Product product,
                                     [](float b) { return b != 0; });
   if (bits.found) {
     Shape shape = product.weight_shape;
-    shape.insert(shape.begin(), 1);  // one base
+    shape.insert(shape.begin(), bits.bases);
+    if (bits.bases == 2) spec.constants["alpha"] = FloatVector({0.5f, 0.5f});
     spec.constants["weight"] = bqengine::Constant::Bits(
         bits.type, shape, PackRows(bits.bits, shape.back()));
     const std::vector<float> mul =
-        Factors(bits.scale, both ? binary.scale : 1.0f);
+        Factors(bits.scale, both ? binary.sum.scale : 1.0f);
     if (!mul.empty()) spec.constants["mul"] = FloatVector(mul);
     if (has_bias) spec.constants["add"] = FloatVector(product.bias);
     if (bits.spread > 0) {

@@ -92,11 +92,11 @@ Window Converter::ReadWindow(const SourceNode& node, const Shape& in,
 
 void Converter::EmitPool(const SourceNode& node, bool max, const Value& in,
                          const Window& window) {
-  // Where bit 1 stands for the larger value, the maximum is that of the bits.
-  Value bits;
-  if (max && in.two) bits = builder_.ToBits(in);
-  const bool binary = max && in.two && bits.two->low <= bits.two->high;
-  const Value from = binary ? bits : builder_.ToFloat(in);
+  // Where more bits stand for larger values, the maximum is that of the bits.
+  Value from = in;
+  if (max && in.step) from = builder_.ToBits(in, true);
+  const bool binary = max && in.step && from.step->rising();
+  if (!binary) from = builder_.ToFloat(from);
   std::map<std::string, Attribute> attributes = {
       {"kernel_shape", window.kernel},
       {"strides", window.strides},

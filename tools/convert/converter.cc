@@ -22,6 +22,7 @@ constexpr int64_t kMaxLaidOut = int64_t{1} << 26;
 const std::map<std::string, Converter::Handler>& Converter::Handlers() {
   static const std::map<std::string, Handler> handlers = {
       {"Add", &Converter::Arithmetic},
+      {"And", &Converter::Logic},
       {"AveragePool", &Converter::Pool},
       {"BatchNormalization", &Converter::BatchNormalization},
       {"BipolarQuant", &Converter::Binarize},
@@ -31,6 +32,7 @@ const std::map<std::string, Converter::Handler>& Converter::Handlers() {
       {"Conv", &Converter::Conv},
       {"Div", &Converter::Arithmetic},
       {"Dropout", &Converter::PassThrough},
+      {"Equal", &Converter::Compare},
       {"Flatten", &Converter::Flatten},
       {"Floor", &Converter::Activation},
       {"Gemm", &Converter::Gemm},
@@ -46,6 +48,7 @@ const std::map<std::string, Converter::Handler>& Converter::Handlers() {
       {"MaxPool", &Converter::Pool},
       {"Mul", &Converter::Arithmetic},
       {"Neg", &Converter::Negate},
+      {"Or", &Converter::Logic},
       {"PRelu", &Converter::Activation},
       {"Pad", &Converter::Pad},
       {"ReduceMean", &Converter::ReduceMean},
@@ -57,7 +60,8 @@ const std::map<std::string, Converter::Handler>& Converter::Handlers() {
       {"Sub", &Converter::Arithmetic},
       {"Transpose", &Converter::Transpose},
       {"Unsqueeze", &Converter::Unsqueeze},
-      {"Where", &Converter::Where}};
+      {"Where", &Converter::Where},
+      {"Xor", &Converter::Logic}};
   return handlers;
 }
 
@@ -105,6 +109,7 @@ Result<Conversion> Converter::Run() {
     }
     return Status(StatusCode::kInvalidModel, message);
   }
+  result_.signs = builder_.signs();
   result_.graph = std::move(builder_.graph());
   return std::move(result_);
 }
@@ -167,7 +172,7 @@ bool Converter::FoldNode(const SourceNode& node) {
 }
 
 void Converter::Convert(const SourceNode& node) {
-  if (MapTwoValues(node)) return;
+  if (MapSteps(node)) return;
   const auto handler = Handlers().find(node.op);
   if (handler == Handlers().end() ||
       (!node.domain.empty() && !IsBipolarQuant(node))) {
@@ -275,7 +280,7 @@ const Value& Converter::Raw(const SourceNode& node, size_t i) const {
 
 Value Converter::Settled(const SourceNode& node, size_t i) {
   const Value& value = Raw(node, i);
-  return value.pad ? builder_.ToFloat(value) : value;
+  return builder_.WithoutPad(value);
 }
 
 Value Converter::Float(const SourceNode& node, size_t i) {
@@ -322,13 +327,10 @@ Value Converter::Emitted(const SourceNode& node, const std::string& op,
                          const Value& in,
                          std::map<std::string, bqengine::Constant> constants,
                          std::map<std::string, Attribute> attributes) {
-  Value out = in;
-  out.tensor = builder_.Emit({op,
-                              node.outputs[0],
-                              {in.tensor},
-                              std::move(constants),
-                              std::move(attributes)});
-  return out;
+  return builder_.ForEachTensor(in, [&](const std::string& tensor) {
+    return builder_.Emit(
+        {op, node.outputs[0], {tensor}, constants, attributes});
+  });
 }
 
 void Converter::Note(const std::string& text) {

@@ -79,7 +79,7 @@ class Converter {
   void MatrixProduct(const SourceNode& node, const Value& in,
                      const Array& weight, bool transposed, float alpha,
                      std::vector<float> bias);
-  void EmitProduct(const SourceNode& node, Product product, const Value& in);
+  void EmitProduct(const SourceNode& node, Product product, Value in);
 
   // convert_window.cc
   Window ReadWindow(const SourceNode& node, const Shape& in,
@@ -90,16 +90,20 @@ class Converter {
   void EmitPool(const SourceNode& node, bool max, const Value& in,
                 const Window& window);
 
+  // convert_sign.cc
+  bool MapSteps(const SourceNode& node);
+  void SetStep(const SourceNode& node, const Value& in, StepFunction step);
+  void Binarize(const SourceNode& node);
+  void Compare(const SourceNode& node);
+  void Logic(const SourceNode& node);
+  void Where(const SourceNode& node);
+
   // convert_elementwise.cc
-  bool MapTwoValues(const SourceNode& node);
   void Arithmetic(const SourceNode& node);
   void TwoActivations(const SourceNode& node);
   void Negate(const SourceNode& node);
   void Activation(const SourceNode& node);
   void BatchNormalization(const SourceNode& node);
-  void Binarize(const SourceNode& node);
-  void Compare(const SourceNode& node);
-  void Where(const SourceNode& node);
   void PassThrough(const SourceNode& node);
   Value WithConstant(const std::string& op, const Value& in,
                      const Array& constant, const std::string& name);
@@ -112,6 +116,7 @@ class Converter {
   void Unsqueeze(const SourceNode& node);
   void Transpose(const SourceNode& node);
   void Concat(const SourceNode& node);
+  bool AsBitsAlike(std::vector<Value>* parts);
   void Softmax(const SourceNode& node);
   void ReduceMean(const SourceNode& node);
 
@@ -125,6 +130,7 @@ class Converter {
   std::vector<std::string> errors_;
   std::set<std::string> noted_;
   int64_t fold_budget_ = 0;  // elements of folded constants still to be had
+  int64_t lift_budget_ = int64_t{1} << 28;  // evaluations for GiveCommonSource
 };
 
 // The constant in the order of `value`'s memory: one entry, or one for each

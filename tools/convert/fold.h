@@ -17,7 +17,7 @@ using FoldInputs = std::vector<const Array*>;
 bool CanFold(const SourceNode& node);
 
 // True for ops whose result at a place depends on the operands at this place
-// only, so that they may be applied to the values of a two-valued tensor.
+// only, so that they may be applied to the values of step functions.
 bool IsElementwise(const SourceNode& node);
 
 // The first output of `node`. Throws ConvertError. Precondition: CanFold.

@@ -38,12 +38,16 @@ const std::map<std::string, Unary>& UnaryOps() {
 const std::map<std::string, Binary>& BinaryOps() {
   static const std::map<std::string, Binary> ops = {
       {"Add", [](double a, double b) { return a + b; }},
+      {"And", [](double a, double b) { return a != 0 && b != 0 ? 1.0 : 0.0; }},
       {"Div", [](double a, double b) { return a / b; }},
       {"Max", [](double a, double b) { return a > b ? a : b; }},
       {"Min", [](double a, double b) { return a < b ? a : b; }},
       {"Mul", [](double a, double b) { return a * b; }},
       {"Pow", [](double a, double b) { return std::pow(a, b); }},
-      {"Sub", [](double a, double b) { return a - b; }}};
+      {"Or", [](double a, double b) { return a != 0 || b != 0 ? 1.0 : 0.0; }},
+      {"Sub", [](double a, double b) { return a - b; }},
+      {"Xor",
+       [](double a, double b) { return (a != 0) != (b != 0) ? 1.0 : 0.0; }}};
   return ops;
 }
 

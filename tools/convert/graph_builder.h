@@ -12,19 +12,11 @@
 
 #include "array.h"
 #include "bqengine/graph.h"
+#include "convert.h"
+#include "range_analysis.h"
+#include "step_function.h"
 
 namespace bqengine::convert {
-
-// A tensor whose elements take two values only: `high` where source >=
-// threshold, `low` elsewhere. Elementwise ops with scalars are applied to the
-// two values instead of the tensor, so the encoding is decided when a consumer
-// needs the bits: that emits Binarize and clears `source`.
-struct TwoValued {
-  float low = -1;
-  float high = 1;
-  std::string source;            // a float tensor laid out as the value
-  std::vector<float> threshold;  // one, or one per innermost element
-};
 
 // Padding of height and width that has not been emitted: a convolution takes it
 // in for nothing.
@@ -32,6 +24,14 @@ struct PendingPad {
   std::array<int64_t, 4> pads = {};  // top, left, bottom, right
   float value = 0;
 };
+
+// Bits as a sum: offset + scale * sum_i beta[i] * bits[i]. No beta stands for
+// ones.
+struct SumOfBits {
+  float offset = 0, scale = 1;
+  std::vector<float> beta;
+};
+SumOfBits AsSum(const StepFunction& function);
 
 // An activation. ONNX sees `shape`; in memory lie the dimensions of `logical`
 // in the order `perm` (memory dimension i is logical dimension perm[i]), with
@@ -42,13 +42,12 @@ struct Value {
   Shape shape;
   Shape logical;  // shape, or that before flattening or before the pending pad
   std::vector<int> perm;
-  std::string tensor;  // name in the graph; for two-valued ones maybe not yet
-  DataType type = DataType::kFloat32;
-  std::optional<TwoValued> two;
+  std::string tensor;                // its name in the graph, or for its bits
+  std::optional<StepFunction> step;  // few values
   std::optional<PendingPad> pad;
 
   bool flattened() const { return shape.size() == 2 && logical.size() > 2; }
-  bool emitted() const { return !two || two->source.empty(); }
+  bool emitted() const { return !step || step->emitted(); }
 };
 
 std::vector<int> IdentityPerm(size_t rank);
@@ -71,6 +70,10 @@ class GraphBuilder {
     std::map<std::string, Attribute> attributes;
   };
 
+  GraphBuilder() = default;
+  GraphBuilder(const GraphBuilder&) = delete;  // the analysis refers to it
+  GraphBuilder& operator=(const GraphBuilder&) = delete;
+
   // Adds a node with one output and returns the name of that tensor.
   std::string Emit(NodeSpec spec);
 
@@ -78,34 +81,58 @@ class GraphBuilder {
   // Makes `value`, a float tensor, an output called `name`.
   void AddOutput(const Value& value, const std::string& name);
 
-  // The value as bits; it must be two-valued and without a pending pad. If its
-  // tensor has yet to be made, bit 1 will stand for the larger value.
-  Value ToBits(const Value& value);
+  // The step function `value` as bits; without a pending pad. Values that
+  // cannot come are left out. With `rising`, of values that fall from one to
+  // the next the bits are made the other way round, if they have yet to be.
+  Value ToBits(const Value& value, bool rising = false);
   // The value as plain floats, pending padding included.
   Value ToFloat(const Value& value);
+  // Without pending padding, and a step function still where it can be one.
+  Value WithoutPad(const Value& value);
   // Moves dimensions so that `perm` describes the memory, which for rank 2 is
   // ONNX's own order.
   Value ToOrder(const Value& value, const std::vector<int>& perm);
   // shape[0] must be kBatch, the elements of an item as many as before.
   Value Reshaped(const Value& value, const Shape& shape);
 
+  // Applies `function`, string to string, to the tensor of the value, or to
+  // each of its bases: a step function must have its bits.
+  template <typename Function>
+  static Value ForEachTensor(Value value, const Function& function) {
+    if (!value.step) {
+      value.tensor = function(value.tensor);
+      return value;
+    }
+    for (std::string& bits : value.step->bits) bits = function(bits);
+    return value;
+  }
+
   Graph& graph() { return graph_; }
+  const Node* Producer(const std::string& tensor) {
+    return ranges_.Producer(tensor);
+  }
+  // What became of the signs, in the order in which their bits were made.
+  const std::vector<SignReport>& signs() const { return signs_; }
 
  private:
   std::string UniqueName(const std::string& wanted);
   void RenameTensor(const std::string& from, const std::string& to);
   Value EmitPad(const Value& value);
   Value Dequantized(const Value& bits);
+  // Leaves out values that cannot come; the source has so many innermost
+  // elements.
+  void Prune(StepFunction* function, size_t innermost);
   std::string EmitReshape(const std::string& tensor, const Shape& shape,
                           const std::string& name);
 
   Graph graph_;
-  std::set<std::string> names_;
-  std::map<std::string, int>
-      copies_;  // how many of a name were asked for  // of tensors, which are
-                // those of nodes too
-  // Conversions of a value that several consumers share are made once.
-  std::map<std::string, Value> made_;
+  RangeAnalysis ranges_{graph_};
+  std::vector<SignReport> signs_;
+  int64_t prune_budget_ = int64_t{1} << 22;  // values and channels to look at
+  std::set<std::string> names_;  // of tensors, which are those of nodes, too
+  std::map<std::string, int> copies_;  // how many of a name were asked for
+  // Conversions of a tensor that several consumers share are made once.
+  std::map<std::string, std::string> made_;
 };
 
 }  // namespace bqengine::convert

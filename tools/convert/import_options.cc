@@ -129,6 +129,11 @@ void DeclareImport(CLI::App* app, const std::string& labels_group,
       ->option_text("NCHW|NHWC (default NCHW)")
       ->transform(CLI::IsMember({"NCHW", "NHWC"}, CLI::ignore_case))
       ->group(kGroup);
+  app->add_option("--sign-zero", o->sign_zero,
+                  "What the sign of 0 is: 0 as in ONNX, or +1")
+      ->option_text("exact|plus (default exact)")
+      ->transform(CLI::IsMember({"exact", "plus"}, CLI::ignore_case))
+      ->group("How the ONNX file is understood");
 }
 
 Status CompleteImport(ImportOptions* options) {
@@ -138,6 +143,8 @@ Status CompleteImport(ImportOptions* options) {
   convert.std = *ParseList(options->std);
   convert.input_layout =
       options->layout == "NHWC" ? Layout::kNHWC : Layout::kNCHW;
+  convert.sign_zero =
+      options->sign_zero == "plus" ? SignZero::kPlus : SignZero::kExact;
   if (!options->labels.empty()) {
     auto labels = ReadLabels(options->labels);
     if (!labels.ok()) return labels.status();

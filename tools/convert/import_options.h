@@ -15,10 +15,12 @@ struct ImportOptions {
   std::string labels;
   std::string scale = "1", mean = "0", std = "1";
   std::string layout = "NCHW";
+  std::string sign_zero = "exact";
   ConvertOptions convert;  // filled in by CompleteImport, but for the name
 };
 
-// --labels, in a group of the caller's, and how pixels become the input.
+// --labels, in a group of the caller's, how pixels become the input, and how
+// the file is read.
 void DeclareImport(CLI::App* app, const std::string& labels_group,
                    ImportOptions* options);
 

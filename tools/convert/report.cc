@@ -69,6 +69,7 @@ Result<Report> MakeReport(const SourceModel& source,
   report.producer = source.producer;
   report.files = tools::ModelFiles(output_path);
   report.inputs = graph.inputs;
+  report.signs = conversion.signs;
   report.notes = conversion.notes;
   if (std::all_of(graph.inputs.begin(), graph.inputs.end(),
                   [](const auto& i) { return IsPlain(i.preprocess); })) {
@@ -115,6 +116,7 @@ std::string ReportText(const Report& report) {
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
   }
+  for (const SignReport& sign : report.signs) text += SignText(sign) + "\n";
   for (const std::string& note : report.notes) text += "note: " + note + "\n";
   std::vector<std::string> files;
   for (const tools::FileSize& file : report.files) {
@@ -167,6 +169,14 @@ std::string ReportJson(const Report& report) {
     }
     if (!layer.float_reason.empty()) json["float_reason"] = layer.float_reason;
     root["layers"].push_back(std::move(json));
+  }
+  root["signs"] = Json::array();
+  for (const SignReport& sign : report.signs) {
+    root["signs"].push_back({{"nodes", sign.nodes},
+                             {"values", sign.values},
+                             {"bases", sign.values.size() - 1},
+                             {"impossible", sign.impossible},
+                             {"assumed_absent", sign.assumed}});
   }
   root["notes"] = report.notes;
   // Paths need not be UTF-8.

@@ -29,6 +29,7 @@ struct Report {
   std::vector<tools::FileSize> files;  // written
   std::vector<GraphInput> inputs;
   std::vector<LayerReport> layers;
+  std::vector<SignReport> signs;
   std::vector<std::string> notes;
 };
 

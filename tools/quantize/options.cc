@@ -98,7 +98,8 @@ void DeclareCalibration(CLI::App* app, Options* o) {
 bool HasOnnxOptions(const convert::ImportOptions& o) {
   const convert::ImportOptions plain;
   return o.labels != plain.labels || o.scale != plain.scale ||
-         o.mean != plain.mean || o.std != plain.std || o.layout != plain.layout;
+         o.mean != plain.mean || o.std != plain.std ||
+         o.layout != plain.layout || o.sign_zero != plain.sign_zero;
 }
 #endif
 
@@ -167,8 +168,8 @@ Status Complete(Options* options) {
 #ifdef BQENGINE_HAVE_ONNX
   if (options->input.ends_with(".json") && HasOnnxOptions(import_options)) {
     return Status(StatusCode::kInvalidArgument,
-                  "--labels, --scale, --mean, --std and --layout are for ONNX "
-                  "files; a model has its own");
+                  "--labels, --scale, --mean, --std, --layout and --sign-zero "
+                  "are for ONNX files; a model has its own");
   }
   return convert::CompleteImport(&import_options);
 #else

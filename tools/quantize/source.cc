@@ -41,9 +41,13 @@ Result<Source> ReadOnnxModel(const Options& options) {
   if (const auto shapes = InferShapes(conversion->graph); !shapes.ok()) {
     return NameFile(shapes.status(), options.input);
   }
+  std::vector<std::string> notes = std::move(conversion->notes);
+  for (const convert::SignReport& sign : conversion->signs) {
+    if (!sign.assumed.empty()) notes.push_back(convert::SignText(sign));
+  }
   return Source{std::move(conversion->graph),
                 {{options.input, file->file_bytes}},
-                std::move(conversion->notes)};
+                std::move(notes)};
 }
 
 #else
