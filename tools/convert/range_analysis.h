@@ -22,8 +22,10 @@ class RangeAnalysis {
   // channels also stand for the flattened image.
   using Sets = std::vector<ValueSet>;
 
-  // `graph` must outlive this.
-  explicit RangeAnalysis(const Graph& graph) : graph_(graph) {}
+  // `graph` must outlive this. It may keep so many bytes, and when they are
+  // spent all else is Any: a small file can ask for much.
+  explicit RangeAnalysis(const Graph& graph, size_t bytes = size_t{1} << 28)
+      : graph_(graph), bytes_left_(bytes) {}
 
   const Sets& Of(const std::string& tensor);
 
@@ -49,9 +51,8 @@ class RangeAnalysis {
   std::map<std::string, size_t> producer_;  // of tensors that nodes make
   std::map<std::string, Sets> known_;
   std::map<std::string, TensorInfo> shapes_;
-  // What a file can make this spend; when it is spent, all is Any.
-  size_t bytes_left_ = size_t{1} << 28;
-  int inferences_left_ = 256;
+  size_t bytes_left_;
+  int inferences_left_ = 256;  // of all shapes, for the same reason
 };
 
 }  // namespace bqengine::convert

@@ -116,8 +116,9 @@ std::string ReportText(const Report& report) {
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
   }
-  for (const SignReport& sign : report.signs)
+  for (const SignReport& sign : report.signs) {
     text += tools::Printable(SignText(sign)) + "\n";
+  }
   for (const std::string& note : report.notes) {
     text += "note: " + tools::Printable(note) + "\n";
   }
