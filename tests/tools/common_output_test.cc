@@ -2,16 +2,20 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <pty.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <numeric>
 #include <thread>
 
 #include "common/command_line.h"
 #include "common/file.h"
+#include "common/idx.h"
 #include "common/progress.h"
 #include "common/statistics.h"
 #include "common/terminal.h"
@@ -36,18 +40,56 @@ TEST_F(FileTest, FailureLeavesWhatWasThere) {
   const std::string path = Write("x", "old");
   const Status status = WriteFile(
       path, [](const ByteSink& sink) { return sink("new", 3) && false; });
-  ExpectFileError(status, StatusCode::kIo, path, "cannot write");
+  ExpectFileError(status, StatusCode::kIo, path, "cannot be written");
   EXPECT_EQ(Read(path), "old");
   EXPECT_EQ(FilesInFolder(), 1u);
 }
 
-TEST_F(FileTest, PassesOverWhatAKilledProcessLeft) {
-  const std::string path = Path("x");
-  const std::string left =
-      Write("x.tmp" + std::to_string(getpid()) + "-0", "left");
+TEST_F(FileTest, NothingIsLeftOfAKilledProcess) {
+  const std::string path = Write("x", "old");
+  const pid_t child = fork();
+  if (child == 0) {
+    _exit(WriteFile(path, [](const ByteSink& sink) {
+            return sink("half", 4) && kill(getpid(), SIGKILL) == 0;
+          }).ok());
+  }
+  int child_status = -1;
+  ASSERT_EQ(waitpid(child, &child_status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(child_status));
+  EXPECT_EQ(Read(path), "old");
   ASSERT_TRUE(WriteFile(path, std::string_view("new")).ok());
   EXPECT_EQ(Read(path), "new");
-  EXPECT_EQ(Read(left), "left");
+  EXPECT_EQ(FilesInFolder(), 1u);
+}
+
+TEST_F(FileTest, KeepsTheMode) {
+  const std::string path = Write("x", "old");
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  ASSERT_TRUE(WriteFile(path, std::string_view("new")).ok());
+  struct stat info = {};
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, mode_t{0600});
+}
+
+TEST_F(FileTest, ALimitOnTheSizeOfFilesIsAnError) {
+  const std::string path = Write("x", "old");
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit limit = {100, 100};
+    if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(2);
+    const Status status = WriteFile(path, std::string(1000, 'x'));
+    _exit(status.code() == StatusCode::kIo &&
+                  status.message() == path +
+                                          ": cannot be written: File too "
+                                          "large"
+              ? 0
+              : 1);
+  }
+  int child_status = -1;
+  ASSERT_EQ(waitpid(child, &child_status, 0), child);
+  EXPECT_EQ(child_status, 0);
+  EXPECT_EQ(Read(path), "old");
+  EXPECT_EQ(FilesInFolder(), 1u);
 }
 
 TEST_F(FileTest, WritesThroughLinksAndIntoDevices) {
@@ -69,7 +111,7 @@ TEST_F(FileTest, SaysWhyItCannotWrite) {
   ExpectFileError(WriteFile(nowhere, std::string_view("new")), StatusCode::kIo,
                   nowhere, "No such file");
   ExpectFileError(WriteFile(folder_.string(), std::string_view("new")),
-                  StatusCode::kIo, folder_.string(), "is a directory");
+                  StatusCode::kIo, folder_.string(), "is a folder");
 }
 
 TEST_F(FileTest, ReadsPipesAndLimits) {
@@ -94,6 +136,33 @@ TEST_F(FileTest, ReadsPipesAndLimits) {
                   StatusCode::kInvalidArgument, "/dev/zero", "is larger than");
   EXPECT_EQ(ReadStart(path, 2)->size(), 2u);
   EXPECT_EQ(ReadStart(path, 9)->size(), 5u);
+}
+
+// Somebody touches it all the time. Reading takes far longer than one touch.
+TEST_F(FileTest, AFileThatChangesWhileItIsReadIsAnError) {
+  constexpr uint32_t kImages = 30000;
+  const std::string path = Write("x", std::string("\0\0\x08\x03", 4));
+  ASSERT_EQ(truncate(path.c_str(), 64 << 20), 0);
+  std::string header("\0\0\x08\x03\0\0\x75\x30\0\0\0\x1c\0\0\0\x1c", 16);
+  const std::string images = Write("images", header);
+  ASSERT_EQ(truncate(images.c_str(), 16 + kImages * 28 * 28), 0);
+  EXPECT_EQ(ReadFile(path)->size(), size_t{64} << 20);
+  EXPECT_EQ(ReadIdxImages(images)->count, kImages);
+
+  std::atomic<bool> done = false;
+  std::thread somebody([&] {
+    while (!done) {
+      for (const std::string& file : {path, images}) {
+        utimensat(AT_FDCWD, file.c_str(), nullptr, 0);
+      }
+    }
+  });
+  ExpectFileError(ReadFile(path).status(), StatusCode::kIo, path,
+                  "was changed while it was read");
+  ExpectFileError(ReadIdxImages(images).status(), StatusCode::kIo, images,
+                  "was changed while it was read");
+  done = true;
+  somebody.join();
 }
 
 TEST(Statistics, KnownSamples) {

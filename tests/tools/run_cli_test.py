@@ -12,6 +12,7 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import struct
 import subprocess
@@ -128,7 +129,9 @@ class Usage(RunTest):
         for option in ("--input", "--output", "--topk", "--dataset", "--limit",
                        "--show", "--benchmark", "--batch", "--runs",
                        "--threads", "--backend", "--plugin", "--profile",
-                       "--json", "--list-backends", "--help", "--version"):
+                       "--json", "--list-backends", "--help", "--version",
+                       "--map-weights", "--max-tensor-elements",
+                       "--max-weight-bytes", "--max-arena-bytes"):
             self.assertIn(option, text)
         self.assertIn("Examples:", text)
         self.assertIn("Exit status:", text)
@@ -296,6 +299,79 @@ class BadInput(RunTest):
                           "--plugin", pipe)
 
 
+class Limits(RunTest):
+    """What a model may make bq-run take, whatever a few bytes ask for."""
+
+    def relu(self, *shape):
+        with open(self.model("relu"), encoding="utf-8") as file:
+            model = json.load(file)
+        model["inputs"][0]["shape"] = ["batch", *shape]
+        return self.write("m.json", json.dumps(model).encode())
+
+    def test_elements(self):
+        path = self.relu(30000, 30000, 1)
+        for mode in ((), ("--benchmark",), ("--input", path)):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+            self.expect_error(
+                1, "m.json: input 'x': a tensor of Nx30000x30000x1 has "
+                "900000000 elements, more than --max-tensor-elements, "
+                "134217728", path, *mode)
+            # The largest of all children so far.
+            after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+            self.assertLess(after, max(before, 1000000))
+        small = self.relu(2, 3, 4)
+        self.start(small, "--max-tensor-elements", "24")
+        self.expect_error(1, "more than --max-tensor-elements, 23", small,
+                          "--max-tensor-elements", "23")
+
+    def test_buffers_and_arena(self):
+        path = self.relu(1024, 1024, 1)
+        for name, batch in (("input 'x'", "1024"), ("input 'x'", "300")):
+            self.expect_error(
+                1, f"m.json: {name}: a batch of {batch} takes "
+                f"{int(batch) * 4194304} bytes, more than --max-arena-bytes, "
+                "1073741824", path, "--benchmark", "--batch", batch)
+        self.start(path, "--benchmark", "--batch", "2", "--runs", "1",
+                   "--max-arena-bytes", "8M")
+        self.expect_error(1, "more than --max-arena-bytes, 7340032", path,
+                          "--benchmark", "--batch", "2", "--max-arena-bytes",
+                          "7M")
+        # What only a session needs.
+        self.expect_error(1, "needs most of the", self.model("digits"),
+                          "--max-arena-bytes", "10")
+
+    def test_weights(self):
+        model = self.model("digits")
+        self.start(model, "--max-weight-bytes", "1M")
+        self.expect_error(1, "more than --max-weight-bytes, 10", model,
+                          "--max-weight-bytes", "10")
+
+    def test_pictures_that_grow(self):
+        with open(self.model("color"), encoding="utf-8") as file:
+            model = json.load(file)
+        model["inputs"][0]["shape"] = ["batch", 4000, 4000, 3]
+        path = self.write("m.json", json.dumps(model).encode())
+        dot = self.write("dot.png", png(1, 1, (1, 2, 3)))
+        self.expect_error(
+            1, "dot.png: input 'x': a batch of 1 takes 192000000 bytes, more "
+            "than --max-arena-bytes, 104857600", path, "--input", dot,
+            "--max-arena-bytes", "100M")
+
+    def test_what_is_no_number(self):
+        for value in ("x", "-1", "1.5", ""):
+            self.expect_error(2, "--max-arena-bytes", self.model("relu"),
+                              "--max-arena-bytes", value)
+
+
+class Weights(RunTest):
+    def test_mapping_changes_nothing(self):
+        picture = self.write("d.png", png(28, 28, (9, 9, 9)))
+        plain = self.run_json(self.model("digits"), "--input", picture)
+        mapped = self.run_json(self.model("digits"), "--input", picture,
+                               "--map-weights")
+        self.assertEqual(plain["predictions"], mapped["predictions"])
+
+
 class FailureAtRunTime(RunTest):
     def setUp(self):
         super().setUp()
@@ -321,6 +397,26 @@ class FailureAtRunTime(RunTest):
                 else:
                     self.expect_error(1, "standard output", *arguments,
                                       stdout=full)
+
+    def test_limit_on_the_size_of_files(self):
+        """SIGXFSZ, which ends a program that does not expect it."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        output = self.write("y.npy", b"old")
+        self.expect_error(1, "y.npy: cannot be written: File too large",
+                          *self.relu, "--output", output, preexec_fn=limit)
+        with open(output, "rb") as file:
+            self.assertEqual(file.read(), b"old")
+        self.assertEqual(sorted(os.listdir(self.folder)), ["x.npy", "y.npy"])
+        with open(self.path("stdout"), "wb") as stdout:
+            self.expect_error(1, "standard output", *self.relu, stdout=stdout,
+                              preexec_fn=limit)
+
+    def test_outputs_keep_their_mode(self):
+        output = self.write("y.npy", b"old")
+        os.chmod(output, 0o600)
+        self.start(*self.relu, "--output", output)
+        self.assertEqual(os.stat(output).st_mode & 0o7777, 0o600)
 
     def test_outputs_that_are_taken(self):
         """No file that is read is written over, and none written twice."""

@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "common/file.h"
+#include "common/limits.h"
 #include "common/terminal.h"
 
 namespace bqengine::tools {
@@ -139,12 +140,12 @@ void PrintMessage(const std::string& command, const std::string& message) {
 int RunMain(const std::string& command, int argc, const char* const* argv,
             const std::function<void(CLI::App*)>& declare,
             const std::function<Status()>& run, const std::string* file) {
-  IgnoreBrokenPipes();
+  IgnoreWriteSignals();
   CLI::App app("", command);
   UseReadableHelp(&app);
   declare(&app);
   if (const auto exit_status = Parse(&app, argc, argv)) return *exit_status;
-  Status status = Catch(run, file);
+  Status status = NameFlags(Catch(run, file));
   if (status.ok()) status = FinishPrinting();
   std::istringstream lines(status.message());
   for (std::string line; std::getline(lines, line);) {

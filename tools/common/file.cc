@@ -6,31 +6,20 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <memory>
+#include <optional>
 #include <system_error>
-#include <utility>
+
+#include "files/descriptor.h"
+#include "files/read_file.h"
+#include "files/replace_files.h"
+#include "files/write_all.h"
 
 namespace bqengine::tools {
 namespace {
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-  // Some file systems report a full disk only here.
-  bool Close() { return close(std::exchange(fd_, -1)) == 0; }
-
- private:
-  int fd_;
-};
+using files::Descriptor;
 
 Result<Descriptor> OpenForReading(const std::string& path,
                                   struct stat* status) {
@@ -65,40 +54,42 @@ Status ReadUpTo(const std::string& path, const Descriptor& file, uint64_t count,
   return Status();
 }
 
-bool WriteAll(int fd, const void* data, size_t bytes) {
-  const char* next = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t written = write(fd, next, bytes);
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      return false;
-    }
-    next += written;
-    bytes -= static_cast<size_t>(written);
-  }
-  return true;
+std::span<const std::byte> AsBytes(const void* data, size_t bytes) {
+  return {static_cast<const std::byte*>(data), bytes};
 }
 
-// A new file next to `target`, its name in `temporary`. O_EXCL: never through
-// somebody else's file or link; a name that a killed process has left behind is
-// passed over.
-Descriptor CreateBeside(const std::string& target, std::string* temporary) {
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    *temporary = target + ".tmp" + std::to_string(getpid()) + "-" +
-                 std::to_string(attempt);
-    const int fd =
-        open(temporary->c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0 || errno != EEXIST) return Descriptor(fd);
-  }
-  return Descriptor(-1);
+Status CannotWrite(const std::string& path, int error) {
+  return FileError(StatusCode::kIo, path,
+                   std::string("cannot be written: ") +
+                       (error == 0 ? "no reason given" : std::strerror(error)));
 }
 
-// Where a symbolic link leads, so that renaming replaces the file and not the
-// link; the path itself if it is none or leads nowhere yet.
-std::string ResolveLinks(const std::string& path) {
-  const std::unique_ptr<char, decltype(&free)> resolved(
-      realpath(path.c_str(), nullptr), &free);
-  return resolved ? std::string(resolved.get()) : path;
+// Into a device or a pipe.
+Status WriteThrough(const std::string& path,
+                    const std::function<bool(const ByteSink&)>& write) {
+  Descriptor file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.get() < 0) return CannotWrite(path, errno);
+  errno = 0;
+  const bool written = write([&file](const void* data, size_t bytes) {
+    return files::WriteAll(file.get(), AsBytes(data, bytes));
+  });
+  return written && file.Close() ? Status() : CannotWrite(path, errno);
+}
+
+Status Replace(const std::string& path,
+               const std::function<bool(const ByteSink&)>& write) {
+  auto file = files::TemporaryFile::Create(path);
+  if (!file.ok()) return file.status();
+  Status status;
+  const bool written = write([&](const void* data, size_t bytes) {
+    status = file->Write(AsBytes(data, bytes));
+    return status.ok();
+  });
+  if (!status.ok()) return status;
+  if (!written) return CannotWrite(path, 0);
+  if (Status s = file->Finish(); !s.ok()) return s;
+  files::TemporaryFile* const all[] = {&*file};
+  return files::ReplaceFiles(all);
 }
 
 }  // namespace
@@ -141,7 +132,11 @@ Result<std::vector<uint8_t>> ReadFile(const std::string& path,
   const Result<Descriptor> file = OpenForReading(path, &status);
   if (!file.ok()) return file.status();
   std::vector<uint8_t> bytes;
+  std::optional<files::Stamp> stamp;  // a pipe has none
   if (S_ISREG(status.st_mode)) {
+    const auto taken = files::Stamp::Take(path, file->get());
+    if (!taken.ok()) return taken.status();
+    stamp = *taken;
     bytes.reserve(std::min(static_cast<uint64_t>(status.st_size), max_bytes) +
                   1);
   } else {
@@ -153,6 +148,10 @@ Result<std::vector<uint8_t>> ReadFile(const std::string& path,
   if (bytes.size() > max_bytes) {
     return FileError(StatusCode::kInvalidArgument, path,
                      "is larger than " + std::to_string(max_bytes) + " bytes");
+  }
+  if (stamp && !stamp->IsUnchanged(file->get())) {
+    return FileError(StatusCode::kIo, path,
+                     "was changed while it was read; try again");
   }
   return bytes;
 }
@@ -171,32 +170,13 @@ Status WriteFile(const std::string& path,
                  const std::function<bool(const ByteSink&)>& write) {
   struct stat status;
   const bool exists = stat(path.c_str(), &status) == 0;
-  if (exists && S_ISDIR(status.st_mode)) {
-    return FileError(StatusCode::kIo, path, "is a directory, cannot write");
+  const bool is_folder = exists && S_ISDIR(status.st_mode);
+  if (exists && !is_folder && !S_ISREG(status.st_mode)) {
+    return WriteThrough(path, write);
   }
-  const bool direct = exists && !S_ISREG(status.st_mode);
-  const std::string target = ResolveLinks(path);
-  std::string temporary = path;
-  Descriptor file = direct
-                        ? Descriptor(open(path.c_str(), O_WRONLY | O_CLOEXEC))
-                        : CreateBeside(target, &temporary);
-  if (file.get() < 0) {
-    return FileError(
-        StatusCode::kIo, path,
-        std::string("cannot write (") + std::strerror(errno) + ")");
-  }
-  errno = 0;
-  const bool written = write([&file](const void* data, size_t bytes) {
-    return WriteAll(file.get(), data, bytes);
-  });
-  if (written && file.Close() &&
-      (direct || rename(temporary.c_str(), target.c_str()) == 0)) {
-    return Status();
-  }
-  const int error = errno;
-  if (!direct) unlink(temporary.c_str());
-  return FileError(StatusCode::kIo, path,
-                   std::string("cannot write (") + std::strerror(error) + ")");
+  const Status replaced = Replace(path, write);
+  if (replaced.ok()) return replaced;
+  return Status(StatusCode::kIo, replaced.message());
 }
 
 Status WriteFile(const std::string& path, std::span<const uint8_t> bytes) {

@@ -32,7 +32,8 @@ Status CheckReadable(const std::string& path);
 Status CheckFolder(const std::string& path);
 
 // The whole of a file, or of a pipe until it ends. kNotFound if there is none,
-// kInvalidArgument for a directory or more than `max_bytes`, else kIo.
+// kInvalidArgument for a directory or more than `max_bytes`, else kIo, also for
+// a file that somebody changes meanwhile.
 Result<std::vector<uint8_t>> ReadFile(const std::string& path,
                                       uint64_t max_bytes = kMaxFileBytes);
 
@@ -42,11 +43,11 @@ Result<std::vector<uint8_t>> ReadStart(const std::string& path, size_t count);
 // Takes bytes that go into a file; false ends the writing.
 using ByteSink = std::function<bool(const void* data, size_t bytes)>;
 
-// Makes `path` hold what `write` puts into its sink. The bytes go to a
-// temporary file in the same folder, which takes the name in the end: a failure
-// leaves what was there before. What is not a regular file (/dev/null, a pipe)
-// is written to directly. `write` passes on the sink's false by returning
-// false.
+// Makes `path` hold what `write` puts into its sink, as files::ReplaceFiles
+// does: a failure, the death of the process too, leaves what was there before
+// and nothing else; a file that was there passes on its mode. What is not a
+// regular file (/dev/null, a pipe) is written to directly. `write` passes on
+// the sink's false by returning false. kIo.
 Status WriteFile(const std::string& path,
                  const std::function<bool(const ByteSink&)>& write);
 Status WriteFile(const std::string& path, std::span<const uint8_t> bytes);

@@ -1,12 +1,17 @@
 #include "common/idx.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "common/file.h"
+#include "files/descriptor.h"
+#include "files/read_file.h"
 
 namespace bqengine::tools {
 namespace {
@@ -21,10 +26,24 @@ class GzReader {
   static Result<GzReader> Open(const std::string& path) {
     const Status readable = CheckReadable(path);
     if (!readable.ok()) return readable;
+    files::Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (descriptor.get() < 0) return SystemError(path, "cannot open");
+    const auto stamp = files::Stamp::Take(path, descriptor.get());
+    if (!stamp.ok()) return stamp.status();
     errno = 0;
-    const gzFile file = gzopen(path.c_str(), "rb");
+    const int its_own = fcntl(descriptor.get(), F_DUPFD_CLOEXEC, 0);
+    const gzFile file = gzdopen(its_own, "rb");
+    if (file == nullptr && its_own >= 0) close(its_own);
     if (file == nullptr) return SystemError(path, "cannot open");
-    return GzReader(path, file);
+    return GzReader(path, file, std::move(descriptor), *stamp);
+  }
+
+  // Call it at the end: a pipe has no state to compare.
+  Status CheckUnchanged() const {
+    if (!S_ISREG(stamp_.info().st_mode)) return Status();
+    if (stamp_.IsUnchanged(descriptor_.get())) return Status();
+    return FileError(StatusCode::kIo, path_,
+                     "was changed while it was read; try again");
   }
 
   // Reads up to `bytes`; fewer at the end of the file.
@@ -51,8 +70,12 @@ class GzReader {
   struct Close {
     void operator()(gzFile file) const { gzclose(file); }
   };
-  GzReader(std::string path, gzFile file)
-      : path_(std::move(path)), file_(file) {}
+  GzReader(std::string path, gzFile file, files::Descriptor descriptor,
+           const files::Stamp& stamp)
+      : path_(std::move(path)),
+        file_(file),
+        descriptor_(std::move(descriptor)),
+        stamp_(stamp) {}
 
   Status ReadError() {
     int error = Z_OK;
@@ -68,6 +91,8 @@ class GzReader {
 
   std::string path_;
   std::unique_ptr<gzFile_s, Close> file_;
+  files::Descriptor descriptor_;
+  files::Stamp stamp_;
 };
 
 struct IdxData {
@@ -150,6 +175,7 @@ Result<IdxData> ReadIdx(const std::string& path, uint32_t magic) {
     return Broken(path, "has more data than the " + std::to_string(size) +
                             " bytes that its header declares");
   }
+  if (Status s = reader->CheckUnchanged(); !s.ok()) return s;
   return idx;
 }
 

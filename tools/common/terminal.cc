@@ -81,7 +81,10 @@ int TerminalWidth(int fd, int otherwise) {
 
 bool IsTerminal(int fd) { return isatty(fd) == 1; }
 
-void IgnoreBrokenPipes() { std::signal(SIGPIPE, SIG_IGN); }
+void IgnoreWriteSignals() {
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
 
 void Print(std::string_view text) {
   while (!text.empty() && print_error == 0) {

@@ -16,10 +16,10 @@ namespace bqengine::tools {
 int TerminalWidth(int fd, int otherwise);
 bool IsTerminal(int fd);
 
-// Makes a reader that went away (`bq-run | head -1`) an ordinary error of
-// writing, which Print then ignores: who stopped reading has what he wanted.
-// Call it first in main.
-void IgnoreBrokenPipes();
+// Makes a reader that went away (`bq-run | head -1`) and a limit on the size of
+// files ordinary errors of writing. Print ignores the first: who stopped
+// reading has what he wanted. Call it first in main.
+void IgnoreWriteSignals();
 
 // Writes to standard output at once. An error other than a broken pipe (a full
 // disk) is kept for FinishPrinting.

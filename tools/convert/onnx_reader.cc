@@ -1,6 +1,5 @@
 // The only file that knows protobuf and libonnx.
 #include <fmt/format.h>
-#include <google/protobuf/io/zero_copy_stream_impl.h>
 #include <google/protobuf/stubs/logging.h>
 #include <onnx/checker.h>
 #include <onnx/onnx_pb.h>
@@ -9,9 +8,10 @@
 #include <bit>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
+#include <limits>
 #include <set>
 
+#include "common/file.h"
 #include "source_model.h"
 
 namespace bqengine::convert {
@@ -270,12 +270,10 @@ void RefuseHostile(const onnx::ModelProto& model) {
 // ONNX's own shape inference stays unused: it divides by the attributes of
 // files (strides of 0) and trusts their sizes. The converter knows the shapes
 // of all that it supports.
-SourceModel Read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw ConvertError("cannot be opened");
+SourceModel Read(const std::vector<uint8_t>& bytes) {
   onnx::ModelProto proto;
-  google::protobuf::io::IstreamInputStream stream(&file);
-  if (!proto.ParseFromZeroCopyStream(&stream) || !proto.has_graph()) {
+  if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
+      !proto.has_graph()) {
     throw ConvertError("is not an ONNX model, or is damaged");
   }
   SourceModel model;
@@ -306,10 +304,12 @@ Result<SourceModel> ReadOnnx(const std::string& path) {
   if (!std::filesystem::is_regular_file(path, error)) {
     return Status(StatusCode::kInvalidModel, path + ": not a file");
   }
+  constexpr uint64_t kMaxBytes = std::numeric_limits<int>::max();  // protobuf's
+  const auto bytes = tools::ReadFile(path, kMaxBytes);
+  if (!bytes.ok()) return bytes.status();
   try {
-    SourceModel model = Read(path);
-    model.file_bytes =
-        static_cast<int64_t>(std::filesystem::file_size(path, error));
+    SourceModel model = Read(*bytes);
+    model.file_bytes = static_cast<int64_t>(bytes->size());
     return model;
   } catch (const std::exception& exception) {  // libonnx throws several kinds
     return Status(StatusCode::kInvalidModel,

@@ -133,8 +133,8 @@ Status Calibrator::Look(Graph graph, const std::vector<std::string>& tensors,
     done_ += images;
     progress_->Update(done_);
   };
-  return Probe(std::move(graph), tensors, images_, options_.threads, advance,
-               visit);
+  return Probe(std::move(graph), tensors, images_,
+               {options_.threads, options_.limits}, advance, visit);
 }
 
 Result<Calibration> Calibrator::Run() {

@@ -12,6 +12,7 @@
 #include "bqengine/graph.h"
 #include "bqengine/quantize.h"
 #include "bqengine/status.h"
+#include "common/limits.h"
 #include "quantize/activations.h"
 #include "quantize/decompose.h"
 #include "quantize/images.h"
@@ -23,6 +24,7 @@ struct CalibrateOptions {
   Method method;
   int64_t activation_bases = 0;  // 0: activations stay float
   int threads = 1;
+  tools::Limits limits = {};
 };
 
 // What was chosen for one layer.

@@ -73,8 +73,8 @@ run::Values Picked(const run::Values& values, int64_t all,
 
 Result<Images> ReadFiles(const Model& model,
                          const std::vector<std::string>& paths, int64_t count,
-                         const run::Note& note) {
-  auto inputs = run::ReadInputs(model, paths, note);
+                         const run::Note& note, const tools::Limits& limits) {
+  auto inputs = run::ReadInputs(model, paths, note, limits);
   if (!inputs.ok()) return inputs.status();
   const std::vector<int64_t> places = EvenPlaces(inputs->count, count);
   return Images{static_cast<int64_t>(places.size()),
@@ -82,7 +82,8 @@ Result<Images> ReadFiles(const Model& model,
 }
 
 Result<Images> ReadFolder(const Model& model, const std::string& folder,
-                          int64_t count, const run::Note& note) {
+                          int64_t count, const run::Note& note,
+                          const tools::Limits& limits) {
   const auto all = PicturesIn(folder);
   if (!all.ok()) return all.status();
   std::vector<std::string> paths;
@@ -90,11 +91,12 @@ Result<Images> ReadFolder(const Model& model, const std::string& folder,
        EvenPlaces(static_cast<int64_t>(all->size()), count)) {
     paths.push_back((*all)[static_cast<size_t>(place)]);
   }
-  return ReadFiles(model, paths, count, note);
+  return ReadFiles(model, paths, count, note, limits);
 }
 
 Result<Images> ReadSet(const Model& model, const std::string& spec,
-                       int64_t count, const run::Note& note) {
+                       int64_t count, const run::Note& note,
+                       const tools::Limits& limits) {
   const Shape& shape = model.input(0).shape;
   const int64_t channels = shape.size() == 4 ? shape[3] : 1;
   const auto data = tools::ReadDataset(spec, tools::Split::kTrain, 0, channels);
@@ -107,7 +109,7 @@ Result<Images> ReadSet(const Model& model, const std::string& spec,
     picked.pixels.insert(picked.pixels.end(), item.begin(), item.end());
   }
   picked.count = static_cast<int64_t>(places.size());
-  auto values = run::PixelsToValues(model, picked, spec, note);
+  auto values = run::PixelsToValues(model, picked, spec, note, limits);
   if (!values.ok()) return values.status();
   return Images{picked.count, {*std::move(values)}};
 }
@@ -115,18 +117,20 @@ Result<Images> ReadSet(const Model& model, const std::string& spec,
 }  // namespace
 
 Result<Images> ReadImages(const Model& model, const std::string& source,
-                          int64_t count, const run::Note& note) {
+                          int64_t count, const run::Note& note,
+                          const tools::Limits& limits) {
   if (model.num_inputs() != 1) {
     return tools::FileError(StatusCode::kInvalidArgument, source,
                             "calibration needs a network with one input");
   }
   std::error_code error;
   if (fs::is_directory(source, error)) {
-    return ReadFolder(model, source, count, note);
+    return ReadFolder(model, source, count, note, limits);
   }
-  if (fs::exists(source, error)) return ReadFiles(model, {source}, count, note);
+  if (fs::exists(source, error))
+    return ReadFiles(model, {source}, count, note, limits);
   if (source.find(':') != std::string::npos) {
-    return ReadSet(model, source, count, note);
+    return ReadSet(model, source, count, note, limits);
   }
   return tools::FileError(StatusCode::kNotFound, source,
                           "no such file or folder");

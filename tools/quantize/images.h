@@ -7,6 +7,7 @@
 
 #include "bqengine/model.h"
 #include "bqengine/status.h"
+#include "common/limits.h"
 #include "run/inputs.h"
 
 namespace bqengine::ptq {
@@ -22,7 +23,8 @@ struct Images {
 // its own, one per class, say; or a file that bq-run takes as --input (.npy,
 // idx, a picture). Errors name the file.
 Result<Images> ReadImages(const Model& model, const std::string& source,
-                          int64_t count, const run::Note& note);
+                          int64_t count, const run::Note& note,
+                          const tools::Limits& limits);
 
 }  // namespace bqengine::ptq
 

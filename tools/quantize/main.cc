@@ -36,13 +36,13 @@ Status NameFile(const Status& status, const std::string& path) {
 Result<std::optional<Images>> ReadCalibration(const Options& options,
                                               const Source& source) {
   if (options.calibrate.empty()) return std::optional<Images>();
-  const auto model = Model::FromGraph(source.graph);
+  const auto model = Model::FromGraph(source.graph, options.limits.model);
   if (!model.ok()) return NameFile(model.status(), options.input);
   const auto note = [](const std::string& line) {
     tools::PrintMessage(kCommand, tools::Printable(line));
   };
-  auto images =
-      ReadImages(*model, options.calibrate, options.calibrate_images, note);
+  auto images = ReadImages(*model, options.calibrate, options.calibrate_images,
+                           note, options.limits);
   if (!images.ok()) return tools::InputError(images.status());
   const double fewest = ScaleFitter::kFewestSamples *
                         static_cast<double>(options.method.bases + 1);
@@ -71,11 +71,11 @@ Status Run(Options* options) {
   if (!source.ok()) return source.status();
   const auto images = ReadCalibration(*options, *source);
   if (!images.ok()) return images.status();
-  auto quantization =
-      QuantizeGraph(source->graph,
-                    {options->method, options->selection,
-                     options->activation_bases, options->threads},
-                    *images ? &**images : nullptr);
+  auto quantization = QuantizeGraph(
+      source->graph,
+      {options->method, options->selection, options->activation_bases,
+       options->threads, options->limits},
+      *images ? &**images : nullptr);
   if (!quantization.ok()) {
     return NameFile(quantization.status(), options->input);
   }
@@ -104,5 +104,6 @@ int main(int argc, char** argv) {
   return tools::RunMain(
       ptq::kCommand, argc, argv,
       [&options](CLI::App* app) { ptq::DeclareOptions(app, &options); },
-      [&options] { return ptq::Run(&options); }, &options.input);
+      [&options] { return ptq::Run(&options); },
+      &options.input);
 }

@@ -129,6 +129,7 @@ void DeclareOptions(CLI::App* app, Options* options) {
 #ifdef BQENGINE_HAVE_ONNX
   convert::DeclareImport(app, kGroup, &options->import_options);
 #endif
+  tools::DeclareLimits(app, &options->limits);
   app->set_help_flag("-h,--help", "Print this and exit")->group(kGroup);
   app->set_version_flag("--version",
                         std::string("bq-quantize ") + BQENGINE_VERSION,

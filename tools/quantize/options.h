@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bqengine/status.h"
+#include "common/limits.h"
 #include "quantize/decompose.h"
 #include "quantize/layers.h"
 #ifdef BQENGINE_HAVE_ONNX
@@ -25,6 +26,7 @@ struct Options {
   int64_t calibrate_images = 300;
   int64_t activation_bases = 0;
   int threads = 1;
+  tools::Limits limits;
 #ifdef BQENGINE_HAVE_ONNX
   convert::ImportOptions import_options;
 #endif

@@ -83,7 +83,8 @@ Twins::Twins(const Graph& first, const Graph& second) : graph_(first) {
 }
 
 Status Probe(Graph graph, const std::vector<std::string>& tensors,
-             const Images& images, int threads, const Advance& advance,
+             const Images& images, const ProbeOptions& options,
+             const Advance& advance,
              const std::function<Status(const Batch&)>& visit) {
   SetOutputs(&graph, tensors);
   // What no probed tensor needs costs neither memory nor time.
@@ -91,11 +92,12 @@ Status Probe(Graph graph, const std::vector<std::string>& tensors,
   if (!needed.ok()) return needed.status();
   const auto max_batch = ChooseBatch(*needed);
   if (!max_batch.ok()) return max_batch.status();
-  const auto model = Model::FromGraph(*std::move(needed));
+  const auto model = Model::FromGraph(*std::move(needed), options.limits.model);
   if (!model.ok()) return model.status();
-  run::Options options;
-  options.threads = threads;
-  auto runner = run::Runner::Create(*model, options, *max_batch);
+  run::Options run_options;
+  run_options.threads = options.threads;
+  run_options.limits = options.limits;
+  auto runner = run::Runner::Create(*model, run_options, *max_batch);
   if (!runner.ok()) return runner.status();
 
   for (int64_t first = 0; first < images.count; first += *max_batch) {

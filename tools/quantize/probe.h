@@ -11,6 +11,7 @@
 
 #include "bqengine/graph.h"
 #include "bqengine/status.h"
+#include "common/limits.h"
 #include "quantize/images.h"
 
 namespace bqengine::ptq {
@@ -40,10 +41,16 @@ using Batch = std::vector<std::span<const float>>;
 // Called with the number of images that were run since the last call.
 using Advance = std::function<void(int64_t images)>;
 
+struct ProbeOptions {
+  int threads = 1;
+  tools::Limits limits = {};
+};
+
 // Runs the graph on all images and shows the values of `tensors`, which are
 // float and each named once, batch by batch.
 Status Probe(Graph graph, const std::vector<std::string>& tensors,
-             const Images& images, int threads, const Advance& advance,
+             const Images& images, const ProbeOptions& options,
+             const Advance& advance,
              const std::function<Status(const Batch&)>& visit);
 
 }  // namespace bqengine::ptq

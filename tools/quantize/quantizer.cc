@@ -90,7 +90,7 @@ Result<Quantization> QuantizeGraph(const Graph& graph,
                          ? QuantizeWeights(graph, *layers, options.method)
                          : Calibrate(graph, *layers,
                                      {options.method, options.activation_bases,
-                                      options.threads},
+                                      options.threads, options.limits},
                                      *images);
   if (!calibration.ok()) return calibration.status();
   Quantization result;

@@ -11,6 +11,7 @@
 #include "bqengine/graph.h"
 #include "bqengine/quantize.h"
 #include "bqengine/status.h"
+#include "common/limits.h"
 #include "quantize/activations.h"
 #include "quantize/decompose.h"
 #include "quantize/images.h"
@@ -23,6 +24,7 @@ struct QuantizeOptions {
   Selection selection = {};
   int64_t activation_bases = 0;  // needs images
   int threads = 1;
+  tools::Limits limits = {};
 };
 
 // What became of a Conv or Gemm.

@@ -14,10 +14,10 @@
 namespace bqengine::ptq {
 namespace {
 
-Result<Source> ReadModel(const std::string& path) {
-  const auto model = Model::Load(path);
+Result<Source> ReadModel(const Options& options) {
+  const auto model = Model::Load(options.input, options.limits.model);
   if (!model.ok()) return tools::InputError(model.status());
-  return Source{model->graph(), tools::ModelFiles(path), {}};
+  return Source{model->graph(), tools::ModelFiles(options.input), {}};
 }
 
 #ifdef BQENGINE_HAVE_ONNX
@@ -59,7 +59,7 @@ Result<Source> ReadOnnxModel(const Options& options) {
 }  // namespace
 
 Result<Source> ReadSource(const Options& options) {
-  return options.input.ends_with(".json") ? ReadModel(options.input)
+  return options.input.ends_with(".json") ? ReadModel(options)
                                           : ReadOnnxModel(options);
 }
 

@@ -49,10 +49,13 @@ Status Benchmark(const Model& model, const Options& options) {
   const int64_t wanted = std::max<int64_t>(options.batch, 1);
   const bool random = options.inputs.empty();
   const Result<Inputs> inputs =
-      random ? RandomInputs(model, wanted)
-             : ReadInputs(model, options.inputs, [](const std::string& line) {
-                 tools::PrintMessage("bq-run", line);
-               });
+      random ? RandomInputs(model, wanted, options.limits)
+             : ReadInputs(
+                   model, options.inputs,
+                   [](const std::string& line) {
+                     tools::PrintMessage("bq-run", line);
+                   },
+                   options.limits);
   if (!inputs.ok()) return tools::InputError(inputs.status());
   if (inputs->count < wanted) {
     return Status(StatusCode::kInvalidArgument,

@@ -144,10 +144,14 @@ Status ReportLayers(const Options& options, const std::string& input,
 Status Check(const Model& model, const Options& options) {
   const bool random = options.inputs.empty();
   const Result<Inputs> inputs =
-      random ? RandomInputs(model, std::max(options.batch, kDefaultBatch))
-             : ReadInputs(model, options.inputs, [](const std::string& line) {
-                 tools::PrintMessage("bq-run", line);
-               });
+      random ? RandomInputs(model, std::max(options.batch, kDefaultBatch),
+                            options.limits)
+             : ReadInputs(
+                   model, options.inputs,
+                   [](const std::string& line) {
+                     tools::PrintMessage("bq-run", line);
+                   },
+                   options.limits);
   if (!inputs.ok()) return tools::InputError(inputs.status());
   const int64_t batch = options.batch > 0
                             ? std::min(options.batch, inputs->count)
@@ -158,6 +162,7 @@ Status Check(const Model& model, const Options& options) {
   SessionOptions session;
   session.threads = options.threads;
   session.backend = options.backend;
+  session.max_arena_bytes = options.limits.max_arena_bytes;
   const auto layers = CheckLayers(model.graph(), session, options.check,
                                   *std::move(tensors), batch);
   if (!layers.ok()) return layers.status();

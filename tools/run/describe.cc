@@ -83,8 +83,10 @@ void AddWeights(const Graph& graph, Report* report) {
 
 Status Describe(const Model& model, const Options& options) {
   // A session knows which layers passes leave, and who runs them.
-  const Result<Session> session = Session::Create(
-      model, {.threads = options.threads, .backend = options.backend});
+  const Result<Session> session =
+      Session::Create(model, {.threads = options.threads,
+                              .max_arena_bytes = options.limits.max_arena_bytes,
+                              .backend = options.backend});
   if (!session.ok()) return session.status();
   Report report(options, *session);
   AddTensors(model, &report);

@@ -142,7 +142,8 @@ Status Evaluate(const Model& model, const Options& options) {
 
   Result<Values> values = PixelsToValues(
       model, data->images, options.dataset,
-      [](const std::string& line) { tools::PrintMessage("bq-run", line); });
+      [](const std::string& line) { tools::PrintMessage("bq-run", line); },
+      options.limits);
   if (!values.ok()) return values.status();
   const std::vector<Values> inputs = {*std::move(values)};
 

@@ -106,7 +106,8 @@ Status Infer(const Model& model, const Options& options) {
   }
   const Result<Inputs> inputs = ReadInputs(
       model, options.inputs,
-      [](const std::string& line) { tools::PrintMessage("bq-run", line); });
+      [](const std::string& line) { tools::PrintMessage("bq-run", line); },
+      options.limits);
   if (!inputs.ok()) return tools::InputError(inputs.status());
 
   const int64_t wanted = options.batch > 0 ? options.batch : kDefaultBatch;

@@ -114,15 +114,36 @@ Result<PixelBatch> ReadPixels(const Model& model, const std::string& path,
                                 : tools::ReadPicture(path, *channels);
 }
 
+// Pictures that grow to the size of the model's input, `count` of them in all:
+// a small file can be made to take any memory. What does not grow takes what
+// its files hold.
+Status CheckGrowth(const GraphInput& input, const PixelBatch& pixels,
+                   int64_t count, const std::string& name,
+                   const tools::Limits& limits) {
+  const Shape& shape = input.info.shape;
+  if (shape.size() != 4 ||
+      (shape[1] <= pixels.height && shape[2] <= pixels.width)) {
+    return Status();
+  }
+  return tools::CheckBuffer(name + ": input '" + input.name + "'", input.info,
+                            count, limits);
+}
+
 Result<Inputs> ReadPictures(const Model& model,
                             const std::vector<std::string>& paths,
                             const std::vector<FileKind>& kinds,
-                            const Note& note) {
+                            const Note& note, const tools::Limits& limits) {
   Inputs inputs;
   for (size_t i = 0; i < paths.size(); ++i) {
     const Result<PixelBatch> pixels = ReadPixels(model, paths[i], kinds[i]);
     if (!pixels.ok()) return pixels.status();
-    Result<Values> values = PixelsToValues(model, *pixels, paths[i], note);
+    if (Status s = CheckGrowth(model.graph().inputs[0], *pixels,
+                               inputs.count + pixels->count, paths[i], limits);
+        !s.ok()) {
+      return s;
+    }
+    Result<Values> values =
+        PixelsToValues(model, *pixels, paths[i], note, limits);
     if (!values.ok()) return values.status();
     if (i == 0) {
       inputs.values.push_back(*std::move(values));
@@ -185,7 +206,7 @@ Result<int64_t> WantedChannels(const Model& model) {
 
 Result<Inputs> ReadInputs(const Model& model,
                           const std::vector<std::string>& paths,
-                          const Note& note) {
+                          const Note& note, const tools::Limits& limits) {
   std::vector<FileKind> kinds;
   for (const std::string& path : paths) {
     const Result<FileKind> kind = DetectKind(path);
@@ -193,7 +214,7 @@ Result<Inputs> ReadInputs(const Model& model,
     kinds.push_back(*kind);
   }
   const auto arrays = std::count(kinds.begin(), kinds.end(), FileKind::kNpy);
-  if (arrays == 0) return ReadPictures(model, paths, kinds, note);
+  if (arrays == 0) return ReadPictures(model, paths, kinds, note, limits);
   if (static_cast<size_t>(arrays) == kinds.size()) {
     return ReadArrays(model, paths);
   }
@@ -202,7 +223,8 @@ Result<Inputs> ReadInputs(const Model& model,
 }
 
 Result<Values> PixelsToValues(const Model& model, const PixelBatch& pixels,
-                              const std::string& name, const Note& note) {
+                              const std::string& name, const Note& note,
+                              const tools::Limits& limits) {
   const Result<int64_t> channels = WantedChannels(model);
   if (!channels.ok()) return Invalid(name, channels.status().message());
   const GraphInput& input = model.graph().inputs[0];
@@ -219,6 +241,10 @@ Result<Values> PixelsToValues(const Model& model, const PixelBatch& pixels,
                              std::to_string(shape[1]));
   }
 
+  if (Status s = CheckGrowth(input, pixels, pixels.count, name, limits);
+      !s.ok()) {
+    return s;
+  }
   const PixelBatch* fitting = &pixels;
   PixelBatch resized;
   if (shape.size() == 4 &&

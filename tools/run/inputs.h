@@ -9,6 +9,7 @@
 
 #include "bqengine/model.h"
 #include "bqengine/status.h"
+#include "common/limits.h"
 #include "common/pixels.h"
 #include "run/runner.h"
 
@@ -26,10 +27,12 @@ struct Inputs {
 // Reads one file for each input of the model: .npy in the layout that the model
 // declares for it, or pixels (PNG, JPEG, idx). Of a model with one input, any
 // number of pictures. kNotFound, kIo, or kInvalidArgument naming the file, also
-// for a number that an input of integers cannot hold.
+// for a number that an input of integers cannot hold; kOutOfMemory for pictures
+// that the model's size makes larger than they are, and all in all larger than
+// the limits allow.
 Result<Inputs> ReadInputs(const Model& model,
                           const std::vector<std::string>& paths,
-                          const Note& note);
+                          const Note& note, const tools::Limits& limits);
 
 // Gray (1) or color (3), as the model's only input wants it; kInvalidArgument
 // if that is not made for pictures.
@@ -41,7 +44,8 @@ Result<int64_t> WantedChannels(const Model& model);
 // other channels.
 Result<Values> PixelsToValues(const Model& model,
                               const tools::PixelBatch& pixels,
-                              const std::string& name, const Note& note);
+                              const std::string& name, const Note& note,
+                              const tools::Limits& limits = {});
 
 // "2x3x4", with N for the batch.
 std::string ShapeText(const Shape& shape);

@@ -54,7 +54,7 @@ Status Run(const Options& options) {
   }
   if (*mode == Mode::kListBackends) return ListBackendsMode(options);
 
-  const Result<Model> model = Model::Load(options.model);
+  const Result<Model> model = Model::Load(options.model, options.limits.model);
   if (!model.ok()) return tools::InputError(model.status());
   return NameModel(RunModel(*mode, *model, options), options);
 }

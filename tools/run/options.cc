@@ -124,6 +124,11 @@ void DeclareManner(CLI::App* app, Options* o) {
       ->option_text("FILE.so")
       ->allow_extra_args(false)
       ->group(kGroup);
+  app->add_flag("--map-weights", o->limits.model.map_weights,
+                "Map the file of weights into memory in place of reading it: "
+                "starts faster, but whoever writes into the file meanwhile "
+                "changes the answers or ends this command")
+      ->group(kGroup);
 }
 
 void DeclareReports(CLI::App* app, Options* o) {
@@ -151,6 +156,7 @@ void DeclareOptions(CLI::App* app, Options* options) {
   DeclareModes(app, options);
   DeclareManner(app, options);
   DeclareReports(app, options);
+  tools::DeclareLimits(app, &options->limits);
 }
 
 Result<Mode> SelectMode(const Options& o) {

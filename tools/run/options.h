@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bqengine/status.h"
+#include "common/limits.h"
 
 namespace bqengine::run {
 
@@ -37,6 +38,7 @@ struct Options {
   int threads = 1;
   std::string backend;
   std::vector<std::string> plugins;
+  tools::Limits limits;
   std::string profile;
   bool json = false;
 };

@@ -9,7 +9,8 @@
 
 namespace bqengine::run {
 
-Result<Inputs> RandomInputs(const Model& model, int64_t count) {
+Result<Inputs> RandomInputs(const Model& model, int64_t count,
+                            const tools::Limits& limits) {
   std::mt19937 generator(kRandomSeed);
   std::normal_distribution<float> normal;
   Inputs inputs;
@@ -18,6 +19,10 @@ Result<Inputs> RandomInputs(const Model& model, int64_t count) {
     const Result<int64_t> elements = ElementCount(model.input(i).shape, count);
     if (!elements.ok()) return elements.status();
     const std::string name = "input '" + model.input_name(i) + "'";
+    if (Status s = tools::CheckBuffer(name, model.input(i), count, limits);
+        !s.ok()) {
+      return s;
+    }
     const auto add = [&](auto values, const auto& next) {
       if (!values.ok()) return values.status();
       std::generate(values->begin(), values->end(), next);

@@ -6,6 +6,7 @@
 
 #include "bqengine/model.h"
 #include "bqengine/status.h"
+#include "common/limits.h"
 #include "run/inputs.h"
 
 namespace bqengine::run {
@@ -14,8 +15,10 @@ inline constexpr unsigned kRandomSeed = 1;
 
 // `count` items for each input of the model, the same in each call: normal
 // values, or any bytes for integers. (Zeros would flatter anything that skips
-// them.) kOutOfMemory; kInvalidArgument if the sizes overflow.
-Result<Inputs> RandomInputs(const Model& model, int64_t count);
+// them.) kOutOfMemory, also beyond the limits; kInvalidArgument if the sizes
+// overflow.
+Result<Inputs> RandomInputs(const Model& model, int64_t count,
+                            const tools::Limits& limits);
 
 }  // namespace bqengine::run
 

@@ -23,6 +23,7 @@ Result<Runner> Runner::Create(const Model& model, const Options& options,
   SessionOptions session_options;
   session_options.threads = options.threads;
   session_options.max_batch = max_batch;
+  session_options.max_arena_bytes = options.limits.max_arena_bytes;
   session_options.backend = options.backend;
   session_options.profile = !options.profile.empty();
   Result<Session> session = Session::Create(model, session_options);
@@ -59,6 +60,10 @@ Result<Runner> Runner::Create(const Model& model, const Options& options,
                   {},
                   {}};
     const std::string name = "output '" + model.output_name(i) + "'";
+    if (Status s = tools::CheckBuffer(name, info, max_batch, options.limits);
+        !s.ok()) {
+      return s;
+    }
     const int64_t words = *all_bytes / 8 + (*all_bytes % 8 != 0);
     Result<std::vector<uint64_t>> memory =
         tools::MakeVector<uint64_t>(words, name);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 
-#include "bqengine/session.h"
 #include "train/data/batch_loader.h"
 
 namespace bqengine::train {
@@ -54,9 +53,9 @@ Result<Scores> EvaluateNetwork(bqtrain::NetworkImpl* network,
 }
 
 Result<Scores> EvaluateModel(const Model& model, const tools::Dataset& data,
-                             int threads) {
-  auto session =
-      Session::Create(model, {.threads = threads, .max_batch = kBatch});
+                             SessionOptions options) {
+  options.max_batch = kBatch;
+  auto session = Session::Create(model, options);
   if (!session.ok()) return session.status();
   const auto classes = ElementCount(model.output(0).shape);
   if (!classes.ok()) return classes.status();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bqengine/model.h"
+#include "bqengine/session.h"
 #include "bqengine/status.h"
 #include "bqtrain/network.h"
 #include "common/dataset.h"
@@ -28,8 +29,9 @@ int64_t Predict(std::span<const float> scores);
 Result<Scores> EvaluateNetwork(bqtrain::NetworkImpl* network,
                                const tools::Dataset& data,
                                const GraphInput& input);
+// In a session with these options, but for the batch.
 Result<Scores> EvaluateModel(const Model& model, const tools::Dataset& data,
-                             int threads);
+                             SessionOptions options);
 
 double Accuracy(const Scores& scores, const tools::Dataset& data);
 

@@ -75,7 +75,7 @@ Result<Plan> ReadPlan(const Options& options) {
     if (s.message().starts_with(options.architecture)) return s;
     return tools::FileError(s.code(), options.architecture, s.message());
   };
-  auto graph = ReadGraph(options.architecture);
+  auto graph = ReadGraph(options.architecture, options.limits.model);
   if (!graph.ok()) return tools::InputError(graph.status());
   for (const auto& [name, constant] : graph->constants) {
     if (constant.data() == nullptr) continue;

@@ -38,12 +38,15 @@ Result<Report> Export(const Options& options, const Data& data,
   if (!optimized.ok()) return optimized.status();
   if (const Status s = WriteGraph(*optimized, options.output); !s.ok())
     return s;
-  const auto model = Model::Load(options.output);
+  const auto model = Model::Load(options.output, options.limits.model);
   if (!model.ok()) return model.status();
 
   const auto trained = EvaluateNetwork(network, data.test, graph.inputs[0]);
   if (!trained.ok()) return trained.status();
-  const auto exported = EvaluateModel(*model, data.test, options.threads);
+  const auto exported =
+      EvaluateModel(*model, data.test,
+                    {.threads = options.threads,
+                     .max_arena_bytes = options.limits.max_arena_bytes});
   if (!exported.ok()) return exported.status();
   report.test_images = data.test.images.count;
   report.test_accuracy = Accuracy(*trained, data.test);

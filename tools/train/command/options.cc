@@ -186,6 +186,7 @@ void DeclareOptions(CLI::App* app, Options* options) {
                         "Print the version and exit");
   DeclareNetwork(app, options);
   DeclareTraining(app, options);
+  tools::DeclareLimits(app, &options->limits);
   DeclareOutputs(app, options);
 }
 

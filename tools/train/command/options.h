@@ -9,6 +9,7 @@
 
 #include "bqengine/status.h"
 #include "bqtrain/quantization.h"
+#include "common/limits.h"
 #include "train/data/augment.h"
 
 namespace bqengine::train {
@@ -34,6 +35,7 @@ struct Options {
   std::string augment;
   int threads = 0;  // 0: one per core
   int loader_threads = 1;
+  tools::Limits limits;
   std::string init_from;
   bool resume = false;
 
