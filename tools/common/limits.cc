@@ -11,18 +11,21 @@ constexpr std::pair<const char*, const char*> kFlags[] = {
     {"max_arena_bytes", "--max-arena-bytes"},
 };
 
+// "100", "64K", "2G". CLI11 reads a negative number as the largest.
+std::string ReadSize(std::string& text) {
+  static const CLI::AsSizeValue kSize(/*kb_is_1000=*/false);
+  if (text.empty() || text[0] < '0' || text[0] > '9') {
+    return "'" + text + "' is no size";
+  }
+  return kSize(text);
+}
+
 void Declare(CLI::App* app, const char* flag, uint64_t* value,
              const std::string& what) {
   app->add_option(flag, *value, what)
       ->option_text("N (default " + std::to_string(*value) + ")")
-      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
-      // Before that, which takes -1 for the largest number.
-      ->transform(CLI::Validator(
-          [](std::string& text) {
-            return text.starts_with('-') ? "'" + text + "' is below 0" : "";
-          },
-          ""))
-      ->group("Limits (K, M, G are powers of 1024)");
+      ->transform(CLI::Validator(ReadSize, ""))
+      ->group("Limits (2M is 2 * 1024 * 1024)");
 }
 
 }  // namespace
