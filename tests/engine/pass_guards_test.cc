@@ -101,6 +101,29 @@ TEST(PassGuards, NanOfAChainStaysBeforeThePool) {
   ExpectBit(graph, Pixels({0, 2}), 1);
 }
 
+// A sum that overflows although its summands are as large as floats may be.
+TEST(PassGuards, SumsThatOverflowStayBeforeThePool) {
+  constexpr float kLargest = std::numeric_limits<float>::max();
+  for (bool norm : {false, true}) {
+    SCOPED_TRACE(norm ? "BatchNormalization" : "Mul and Add");
+    Graph graph = StartConv();
+    if (norm) {
+      GraphMaker::Add(graph, "BatchNormalization", "largest", {"product"},
+                      {{"epsilon", 0.0f}},
+                      testing::BatchNorm({1.5e31f}, {kLargest}, {0}, {1}));
+    } else {
+      GraphMaker::Add(graph, "Mul", "large", {"product"}, {},
+                      {{"value", One(1.5e31f)}});
+      GraphMaker::Add(graph, "Add", "largest", {"large"}, {},
+                      {{"value", One(kLargest)}});
+    }
+    GraphMaker::Add(graph, "Mul", "zero", {"largest"}, {}, {{"value", One(0)}});
+    AddPoolAndSign(graph);
+    ExpectBit(graph, Pixels({0, 2}), 0);
+    ExpectBit(graph, Pixels({0, -2}), 1);
+  }
+}
+
 // The sign of the largest is not the largest sign where the chain falls, but
 // the pool comes after the chain: those hoist, and stay right.
 TEST(PassGuards, FallingChainsBeforeAPool) {
