@@ -658,10 +658,13 @@ TEST(ConvertZero, FloatSumsOfNothingAreZero) {
 }
 
 TEST(ConvertZero, ReluOfAFloatSum) {
+  // Two of them: behind one, an x of nothing but zeros gives its bias.
   const auto gemm = [](OnnxFile* f, const std::string& out) -> OnnxFile& {
     return f->Constant("w", {6, 4}, RandomFloats(24, 78))
+        .Constant("w2", {4, 4}, RandomFloats(16, 81))
         .Constant("b", {4}, Floats{0.1f, 0.2f, 0.3f, -0.4f})
-        .Node("Gemm", {"x", "w", "b"}, out);
+        .Node("Gemm", {"x", "w", "b"}, "hidden")
+        .Node("Gemm", {"hidden", "w2", "b"}, out);
   };
   const Conversion relu = SignOfFloats(
       [&](OnnxFile* f) { gemm(f, "g").Node("Relu", {"g"}, "v"); }, 6);
