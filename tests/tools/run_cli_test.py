@@ -1101,6 +1101,9 @@ class Terminal(RunTest):
                 text = self.on_terminal(40, *arguments)
                 self.assertGreater(text.count("\n"), 3)
                 for line in text.split("\n"):
+                    # Messages, on a busy machine: the terminal breaks them.
+                    if line.startswith("bq-run: others use the machine"):
+                        continue
                     # A word longer than that cannot be helped.
                     self.assertTrue(len(line) <= 40 or
                                     len(line.split()) == 1, repr(line))

@@ -118,7 +118,7 @@ std::string Interference::Text() const {
     text += fmt::format("{}others kept {:.1f} of {} cores busy",
                         waited_share ? ", " : "", *others_cores, cores);
   }
-  return text + "; times are longer than they need be, the least is nearest";
+  return text + "; times may be too long, the least is the best estimate";
 }
 
 }  // namespace bqengine::run
