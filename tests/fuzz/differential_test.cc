@@ -162,9 +162,46 @@ void Multiply(TestCase& test, const std::string& name, const std::string& x,
                   {{"value", Floats({value})}});
 }
 
-// BinaryGemm -> Mul -> BatchNormalization -> Add(shortcut) -> Binarize: the
-// shortcut is minus what the others give as they are written, so that each sum
-// is 0, and +1. Folded into one multiplication they give other last bits.
+// float input [N, 3] -> Gemm of `weights` -> what follows.
+TestCase FloatGemm(std::vector<float> input, std::vector<float> weights) {
+  TestCase test;
+  test.graph.inputs = {
+      {.name = "x", .info = {DataType::kFloat32, {kBatch, 3}}}};
+  Bytes bytes(12);
+  std::memcpy(bytes.data(), input.data(), 12);
+  test.inputs.push_back(std::move(bytes));
+  GraphMaker::Add(test.graph, "Gemm", "product", {"x"}, {},
+                  {{"weight", Constant::Floats({1, 3}, std::move(weights))}});
+  return test;
+}
+
+// What the reference makes of `tensor`, as it is written.
+std::vector<float> ValuesOf(TestCase test, const std::string& tensor) {
+  test.graph.outputs = {{.name = tensor}};
+  const auto bytes = RunCase(test, "reference", /*optimize=*/false, 1);
+  EXPECT_TRUE(bytes.ok()) << bytes.status().message();
+  std::vector<float> values((*bytes)[0].size() / sizeof(float));
+  std::memcpy(values.data(), (*bytes)[0].data(), (*bytes)[0].size());
+  return values;
+}
+
+// Adds a shortcut of minus `tensor`, as it is written, and the sign of the sum:
+// each is 0, so +1, unless a pass gives `tensor` other last bits.
+void ExpectTies(TestCase test, const std::string& tensor) {
+  std::vector<float> values = ValuesOf(test, tensor);
+  for (float& value : values) value = -value;
+  Bytes bytes(values.size() * sizeof(float));
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  test.graph.inputs.push_back(
+      {.name = "shortcut", .info = {DataType::kFloat32, {kBatch, 1}}});
+  test.inputs.push_back(std::move(bytes));
+  GraphMaker::Add(test.graph, "Add", "sum", {tensor, "shortcut"});
+  for (float sum : ValuesOf(test, "sum")) EXPECT_EQ(sum, 0);
+  GraphMaker::Add(test.graph, "Binarize", "sign", {"sum"});
+  ExpectSame(test);
+}
+
+// BinaryGemm -> Mul -> BatchNormalization -> Add(shortcut) -> Binarize.
 TEST(Differential, NormsBeforeAShortcutKeepTheirRounding) {
   for (const auto& [mul, scale, bias] : std::vector<std::array<float, 3>>{
            {0.1f, 3, 0.3f}, {0.7f, 0.9f, -0.2f}, {1.1f, 1.3f, 1.7f}}) {
@@ -173,20 +210,36 @@ TEST(Differential, NormsBeforeAShortcutKeepTheirRounding) {
     Multiply(test, "scaled", "product", mul);
     GraphMaker::Add(test.graph, "BatchNormalization", "norm", {"scaled"},
                     {{"epsilon", 0.0f}}, Norm(scale, bias, 0, 1));
-    auto values = RunCase(test, "reference", /*optimize=*/false, 1);
-    ASSERT_TRUE(values.ok()) << values.status().message();
-    for (size_t i = 3; i < (*values)[0].size(); i += 4) (*values)[0][i] ^= 0x80;
-    test.graph.inputs.push_back(
-        {.name = "shortcut", .info = {DataType::kFloat32, {kBatch, 1}}});
-    test.inputs.push_back((*values)[0]);
-    GraphMaker::Add(test.graph, "Add", "sum", {"norm", "shortcut"});
-    GraphMaker::Add(test.graph, "Binarize", "sign", {"sum"});
-    const auto signs = RunCase(test, "reference", /*optimize=*/false, 1);
-    ASSERT_TRUE(signs.ok()) << signs.status().message();
-    for (size_t i = 0; i < (*signs)[0].size(); i += 8) {
-      EXPECT_EQ((*signs)[0][i], 1);
-    }
-    ExpectSame(test);
+    ExpectTies(std::move(test), "norm");
+  }
+}
+
+// A power of two joins another factor, but not where that rounds: among the
+// smallest floats.
+TEST(Differential, SmallFactorsBeforeAShortcutKeepTheirRounding) {
+  for (const float factor : {1.1e-14f, 1.3e-14f, 1.9e-14f}) {
+    TestCase test = AllAccumulators({{"mul", Floats({0x1p-100f})}});
+    Multiply(test, "scaled", "product", factor);
+    ExpectTies(std::move(test), "scaled");
+  }
+}
+
+// A residual of a product that gives bits is compared, too.
+TEST(Differential, ResidualsOfBitsKeepTheirRounding) {
+  TestCase test = AllAccumulators({});
+  Multiply(test, "a", "product", 0.1f);
+  Multiply(test, "b", "a", 0.7f);
+  for (const float threshold : ValuesOf(test, "b")) {
+    TestCase tie = test;
+    GraphMaker::Add(
+        tie.graph, "BinaryGemm", "bits", {"x", "b"},
+        {{"post", std::string("Residual")},
+         {"output_type", std::string("bipolar")}},
+        {{"weight", Constant::Bits(DataType::kBipolar, {1, 1, kTaps},
+                                   {(1u << kTaps) - 1})},
+         {"mul", Floats({0})},
+         {"threshold", Floats({threshold})}});
+    ExpectSame(tie);
   }
 }
 
@@ -203,6 +256,10 @@ TEST(Differential, FactorsAreNotFoldedIntoInfinity) {
   GraphMaker::Add(test.graph, "Clip", "c", {"b"}, {{"max", 1.0f}});
   ExpectSame(test);
 
+  test = FloatGemm({0, 0, 0}, {1e30f, 1, 1});  // weights
+  Multiply(test, "a", "product", 1e30f);
+  ExpectSame(test);
+
   test = AllAccumulators({{"add", Floats({0})}});
   GraphMaker::Add(test.graph, "BatchNormalization", "a", {"product"},
                   {{"epsilon", 0.0f}}, Norm(3e38f, 0, 0, 1e-20f));
@@ -211,19 +268,6 @@ TEST(Differential, FactorsAreNotFoldedIntoInfinity) {
 }
 
 // ----------------------------------------------------------------- promises
-
-// float input [N, 3] -> Gemm of `weights` -> what follows.
-TestCase FloatGemm(std::vector<float> input, std::vector<float> weights) {
-  TestCase test;
-  test.graph.inputs = {
-      {.name = "x", .info = {DataType::kFloat32, {kBatch, 3}}}};
-  Bytes bytes(12);
-  std::memcpy(bytes.data(), input.data(), 12);
-  test.inputs.push_back(std::move(bytes));
-  GraphMaker::Add(test.graph, "Gemm", "product", {"x"}, {},
-                  {{"weight", Constant::Floats({1, 3}, std::move(weights))}});
-  return test;
-}
 
 TEST(Promise, SumsOfIntegersAreExactAndOthersClose) {
   TestCase test = FloatGemm({1, 2, -3}, {0.5f, 4, 100});

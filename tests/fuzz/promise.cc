@@ -471,7 +471,9 @@ class Analysis {
     const double bound = range.roundings * 0x1p-23 * range.gross + range.slack;
     if (range.unordered) return {Promise::Kind::kNothing};
     if (range.loose || range.rounded) {
-      if (!range.loose && range.IsExact()) return {Promise::Kind::kSameValues};
+      if (!range.loose && !range.overflows && range.IsExact()) {
+        return {Promise::Kind::kSameValues};
+      }
       if (range.gross <= kLargestFloat && !range.overflows) {
         return {Promise::Kind::kClose, bound};
       }
