@@ -175,5 +175,23 @@ TEST(FoldAffine, NothingBecomesInfinite) {
   }
 }
 
+// (-5 + 7.8) * 1e38 is finite; -5e38 + 7.8e38 would not be, and NaN after the
+// last factor.
+TEST(FoldAffine, NothingOverflowsOnTheOtherWay) {
+  GraphMaker maker(6);
+  Graph graph = StartProduct(maker, 5, 1);
+  graph.constants["product.weight"] =
+      Constant::Bits(DataType::kBipolar, {1, 1, 5}, {0});
+  GraphMaker::Add(graph, "Add", "a", {"product"}, {},
+                  {{"value", Constant::Floats({1}, {7.8f})}});
+  GraphMaker::Add(graph, "Mul", "b", {"a"}, {},
+                  {{"value", Constant::Floats({1}, {1e38f})}});
+  GraphMaker::Add(graph, "Mul", "c", {"b"}, {},
+                  {{"value", Constant::Floats({1}, {0.0f})}});
+  const std::vector<float> input(5, 1.0f);  // the accumulator is -5
+  EXPECT_EQ(RunGraph(graph, input), (std::vector<uint64_t>{0}));
+  EXPECT_EQ(RunGraph(Optimized(graph), input), (std::vector<uint64_t>{0}));
+}
+
 }  // namespace
 }  // namespace bqengine

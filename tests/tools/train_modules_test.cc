@@ -453,6 +453,43 @@ TEST_F(Modules, PoolsAndFloatLayersDifferByRounding) {
   }
 }
 
+// From a published network: floats give a batch norm of 0 where it is below 0
+// exactly, and evaluation goes by the exact value, as the engine does.
+TEST_F(Modules, SignsOfBatchNormsAreExact) {
+  constexpr int64_t kFeatures = 1153;
+  Graph graph = GraphMaker(0).Start({bqengine::kBatch, kFeatures});
+  GraphMaker::Add(graph, "Gemm", "first", {"x"}, {},
+                  {{"weight", Floats({1, kFeatures})}});
+  GraphMaker::Add(graph, "BatchNormalization", "norm", {"first"},
+                  {{"epsilon", 2e-5f}},
+                  {{"scale", Floats({1})},
+                   {"bias", Floats({1})},
+                   {"mean", Floats({1})},
+                   {"var", Floats({1})}});
+  GraphMaker::Add(graph, "Gemm", "second", {"norm"}, {},
+                  {{"weight", Floats({1, 1})}});
+  const auto network =
+      Make(graph, {{"first", Method("bnn")}, {"second", Method("bnn")}});
+  ASSERT_NE(network, nullptr);
+  const torch::NoGradGuard no_grad;
+  for (const auto& layer : network->layers()) layer.module->weight.fill_(1);
+  for (const auto& parameter : network->named_parameters()) {
+    if (parameter.key() == "norm.scale") parameter.value().fill_(0.81096435f);
+    if (parameter.key() == "norm.bias") parameter.value().fill_(-0.06873564f);
+  }
+  for (const auto& buffer : network->named_buffers()) {
+    if (buffer.key() == "norm.mean") buffer.value().fill_(584.83264f);
+    if (buffer.key() == "norm.var") buffer.value().fill_(653.917f);
+  }
+  Tensor x = torch::ones({2, kFeatures});
+  x.slice(1, 0, (kFeatures - 587) / 2).fill_(-1);
+  x[1][0] = 1;  // sums of 587 and 589
+  const Tensor y = Evaluate(*network, x);
+  EXPECT_EQ(y[0].item<float>(), -1);
+  EXPECT_EQ(y[1].item<float>(), 1);
+  ExpectExportedSameBits(*network, x);
+}
+
 // The engine's order of pixels and channels, not torch's, is what weights
 // behind Flatten have.
 TEST_F(Modules, FlattenKeepsTheEnginesOrder) {

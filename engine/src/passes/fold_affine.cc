@@ -75,8 +75,9 @@ WideAffine Compose(WideAffine first, const WideAffine& second) {
   return first;
 }
 
-// What passes write may be infinite only where a user wrote it: infinity times
-// zero, later, would be NaN.
+// Beyond these, floats may overflow or lose digits on another way to a result.
+constexpr double kSmall = 0x1p-60, kLarge = 0x1p60;
+
 bool IsFinite(const std::vector<double>& values) {
   return std::all_of(values.begin(), values.end(), [](double value) {
     return std::isfinite(static_cast<float>(value));
@@ -87,12 +88,22 @@ bool IsFinite(const WideAffine& affine) {
   return IsFinite(affine.mul) && IsFinite(affine.add);
 }
 
+// So small that what is finite in one order of operations is so in another:
+// infinity times zero, later, would be NaN.
+bool IsSmall(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](double value) { return std::abs(value) <= kLarge; });
+}
+
+bool IsSmall(const WideAffine& affine) {
+  return IsSmall(affine.mul) && IsSmall(affine.add);
+}
+
 // Whether an integer times `first` times `second` is the same rounded once and
 // twice: `first` is a power of two, and all is far from the smallest and the
 // largest floats.
 bool RoundsOnce(const std::vector<double>& first,
                 const std::vector<double>& second) {
-  constexpr double kSmall = 0x1p-60, kLarge = 0x1p60;
   const auto moderate = [](double value) {
     return value == 0 ||
            (std::abs(value) >= kSmall && std::abs(value) <= kLarge);
@@ -149,9 +160,9 @@ bool FoldIntoBinary(GraphEditor& editor, Node& product,
   const bool exact =
       own.add.empty() && (own.mul.empty() || affine.mul.empty() ||
                           RoundsOnce(own.mul, affine.mul));
-  if (is_compared && !exact) return false;
+  if (!exact && (is_compared || !IsSmall(own))) return false;
   const WideAffine folded = Compose(std::move(own), affine);
-  if (!IsFinite(folded)) return false;
+  if (exact ? !IsFinite(folded) : !IsSmall(folded)) return false;
   if (!folded.mul.empty()) {
     editor.SetConstant(product, "mul",
                        MakeFloats({channels}, Narrow(folded.mul)));
@@ -171,13 +182,13 @@ bool FoldIntoFloat(GraphEditor& editor, Node& product, const WideAffine& affine,
   WideAffine own;
   if (bias != nullptr) own.add = Widen(bias->floats(), channels);
   const WideAffine folded = Compose(std::move(own), affine);
-  if (!IsFinite(folded)) return false;
+  if (!IsSmall(folded)) return false;
   if (!folded.mul.empty()) {
     std::vector<double> scaled(weight.floats().begin(), weight.floats().end());
     const size_t taps = scaled.size() / static_cast<size_t>(channels);
     for (size_t i = 0; i < scaled.size(); ++i)
       scaled[i] *= folded.mul[i / taps];
-    if (!IsFinite(scaled)) return false;
+    if (!IsSmall(scaled)) return false;
     editor.SetConstant(product, "weight",
                        MakeFloats(weight.shape(), Narrow(scaled)));
   }
