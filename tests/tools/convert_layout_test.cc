@@ -79,6 +79,39 @@ TEST(ConvertArithmetic, OnlyInexactDivisionIsNoted) {
   }
 }
 
+// A flattened image stands in memory order until it is an output: each of two
+// is put into ONNX's, once.
+TEST(ConvertOutputs, OfOneFlattenedTensor) {
+  OnnxFile file;
+  file.Input("x", {0, 3, 2, 2})
+      .Output("r")
+      .Output("s")
+      .Node("Flatten", {"x"}, "f")
+      .Node("Relu", {"f"}, "r")
+      .Node("Identity", {"r"}, "s");
+  const Conversion conversion = Converted(file);
+  ASSERT_EQ(conversion.graph.outputs.size(), 2u);
+  EXPECT_EQ(conversion.graph.outputs[0].name, "r");
+  EXPECT_EQ(conversion.graph.outputs[1].name, "s");
+  const auto model = Model::FromGraph(conversion.graph);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  auto session = Session::Create(*model);
+  ASSERT_TRUE(session.ok()) << session.status().message();
+  Floats x(12), r(12), s(12), expected(12);
+  for (size_t pixel = 0; pixel < 4; ++pixel) {
+    for (size_t c = 0; c < 3; ++c) {
+      x[pixel * 3 + c] = expected[c * 4 + pixel] =
+          static_cast<float>(pixel * 3 + c);
+    }
+  }
+  const size_t bytes = 12 * sizeof(float);
+  const InputView in = {x.data(), bytes};
+  const std::vector<OutputView> out = {{r.data(), bytes}, {s.data(), bytes}};
+  ASSERT_TRUE(session->Run(1, {&in, 1}, out).ok());
+  EXPECT_EQ(r, expected);
+  EXPECT_EQ(s, expected);
+}
+
 TEST(ConvertArithmetic, TwoActivations) {
   const Image x = MakeImage(2, 3, 2, 2, 62), z = MakeImage(2, 3, 2, 2, 63);
   for (const std::string op : {"Add", "Sub", "Mul"}) {

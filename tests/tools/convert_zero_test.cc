@@ -678,6 +678,19 @@ TEST(ConvertZero, ReluOfAFloatSum) {
       },
       6);
   EXPECT_EQ(BasesOf(rest.graph, "y"), 2);
+  // And so, through what moves values only.
+  const Conversion moved = SignOfFloats(
+      [&](OnnxFile* f) {
+        gemm(f, "g").Node("Relu", {"g"}, "r");
+        f->Constant("image", {4}, Ints{0, 4, 1, 1})
+            .Constant("flat", {2}, Ints{0, 4})
+            .Node("Reshape", {"r", "image"}, "i")
+            .Node("MaxPool", {"i"}, "p", {{"kernel_shape", Ints{1, 1}}})
+            .Node("Reshape", {"p", "flat"}, "q")
+            .Node("Sub", {"g", "q"}, "v");
+      },
+      6);
+  EXPECT_EQ(BasesOf(moved.graph, "y"), 2);
   // Clip(x, -1, 1) comes to 1 often, Clip(x, -1, 1) - 1 to 0.
   const Conversion clip = SignOfFloats(
       [&](OnnxFile* f) {

@@ -29,8 +29,8 @@ Result<NpyArray> ReadNpy(const std::string& path);
 Result<NpyArray> ParseNpy(const std::string& name,
                           std::span<const uint8_t> bytes);
 
-// Writes float32 in version 1.0, under a temporary name that is renamed in the
-// end. values.size() must be the product of `shape`.
+// Writes float32 in version 1.0, whole or not at all. values.size() must be the
+// product of `shape`.
 Status WriteNpy(const std::string& path, const Shape& shape,
                 std::span<const float> values);
 

@@ -40,6 +40,8 @@ struct SignReport {
   std::vector<float> impossible;
   // and since they were assumed not to come: an exact 0 of a float sum.
   std::vector<float> assumed;
+  // The same in some channels, while they come in others.
+  std::vector<float> assumed_somewhere;
 };
 // "sign s1: -1 and 1; assumed that 0 does not come"
 std::string SignText(const SignReport& sign);

@@ -56,6 +56,10 @@ std::string SignText(const SignReport& sign) {
     text += fmt::format("; assumed that {} does not come",
                         NumbersText(sign.assumed));
   }
+  if (!sign.assumed_somewhere.empty()) {
+    text += fmt::format("; assumed that {} does not come in some channels",
+                        NumbersText(sign.assumed_somewhere));
+  }
   return text;
 }
 

@@ -218,6 +218,7 @@ void Converter::AddInputs() {
 }
 
 void Converter::AddOutputs() {
+  std::vector<std::pair<std::string, Value>> outputs;
   for (const std::string& name : model_.outputs) {
     const auto it = values_.find(name);
     if (it == values_.end()) {
@@ -225,7 +226,7 @@ void Converter::AddOutputs() {
           "output '{}' does not depend on the network's input", name));
       continue;
     }
-    builder_.AddOutput(builder_.ToFloat(it->second), name);
+    outputs.emplace_back(name, builder_.ToFloat(it->second));
     const Shape& shape = it->second.shape;
     if (!options_.labels.empty() && model_.outputs.size() == 1 &&
         Elements({shape.begin() + 1, shape.end()}) !=
@@ -235,6 +236,7 @@ void Converter::AddOutputs() {
                                     ShapeText(shape)));
     }
   }
+  builder_.AddOutputs(outputs);
 }
 
 // ------------------------------------------------------- inputs of a node

@@ -95,30 +95,42 @@ void GraphBuilder::RenameTensor(const std::string& from,
     std::replace(node.inputs.begin(), node.inputs.end(), from, to);
     std::replace(node.outputs.begin(), node.outputs.end(), from, to);
   }
-  for (GraphOutput& output : graph_.outputs) {
-    if (output.name == from) output.name = to;
-  }
   names_.insert(to);
 }
 
-void GraphBuilder::AddOutput(const Value& value, const std::string& name) {
-  // Images keep bqengine's order and are declared; all else is put into ONNX's.
-  const size_t rank = value.shape.size();
-  const bool image = rank > 2 && value.perm == ChannelsLastPerm(rank);
-  const Value ordered = image ? value : ToOrder(value, IdentityPerm(rank));
-  std::string tensor = ordered.tensor;
-  const auto taken = [&](const auto& list) {
-    return std::any_of(list.begin(), list.end(),
-                       [&](const auto& entry) { return entry.name == tensor; });
-  };
-  if (taken(graph_.inputs) || taken(graph_.outputs)) {
-    tensor = EmitReshape(tensor, MemoryShape(ordered), name);
+void GraphBuilder::AddOutputs(
+    const std::vector<std::pair<std::string, Value>>& outputs) {
+  // All are made before the first gets its name: what is kept of values knows
+  // tensors by the names they were made with.
+  std::vector<std::string> tensors;
+  for (const auto& [name, value] : outputs) {
+    // Images keep bqengine's order and are declared; all else is put into
+    // ONNX's.
+    const size_t rank = value.shape.size();
+    const bool image = rank > 2 && value.perm == ChannelsLastPerm(rank);
+    const Value ordered = image ? value : ToOrder(value, IdentityPerm(rank));
+    const bool taken =
+        std::any_of(graph_.inputs.begin(), graph_.inputs.end(),
+                    [&](const GraphInput& input) {
+                      return input.name == ordered.tensor;
+                    }) ||
+        std::count(tensors.begin(), tensors.end(), ordered.tensor) > 0;
+    tensors.push_back(
+        taken ? EmitReshape(ordered.tensor, MemoryShape(ordered), name)
+              : ordered.tensor);
+    graph_.outputs.push_back({name, image ? Layout::kNCHW : Layout::kNHWC});
   }
-  if (tensor != name) {
-    if (names_.count(name) > 0) RenameTensor(name, UniqueName(name));
-    RenameTensor(tensor, name);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::string& name = outputs[i].first;
+    if (tensors[i] == name) continue;
+    if (names_.count(name) > 0) {
+      const std::string other = UniqueName(name);
+      RenameTensor(name, other);
+      std::replace(tensors.begin(), tensors.end(), name, other);
+    }
+    RenameTensor(tensors[i], name);
+    tensors[i] = name;
   }
-  graph_.outputs.push_back({name, image ? Layout::kNCHW : Layout::kNHWC});
 }
 
 std::string GraphBuilder::EmitReshape(const std::string& tensor,
@@ -186,6 +198,9 @@ void GraphBuilder::Prune(StepFunction* f, size_t innermost) {
       continue;
     }
     if (piece == 0 || piece == f->bases()) continue;
+    if (std::count(occurs.begin(), occurs.end(), Occurs::kRarely) > 0) {
+      report.assumed_somewhere.push_back(f->values[piece]);
+    }
     // Where it cannot come there is one threshold instead of two.
     if (std::count(occurs.begin(), occurs.end(), Occurs::kCan) ==
         static_cast<int64_t>(channels)) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "array.h"
@@ -78,8 +79,8 @@ class GraphBuilder {
   std::string Emit(NodeSpec spec);
 
   void AddInput(GraphInput input);
-  // Makes `value`, a float tensor, an output called `name`.
-  void AddOutput(const Value& value, const std::string& name);
+  // Makes float tensors the outputs, under these names. To be called last.
+  void AddOutputs(const std::vector<std::pair<std::string, Value>>& outputs);
 
   // The step function `value` as bits; without a pending pad. Values that
   // cannot come are left out. With `rising`, of values that fall from one to

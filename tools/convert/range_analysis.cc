@@ -66,21 +66,15 @@ bool IsProduct(const Node& node) {
          node.op == "BinaryWeightGemm";
 }
 
-// Bits that are made floats again go through a convolution of single channels.
-bool IsElementwise(const Node& node, const Graph& graph) {
-  if (node.op == "BinaryConv") {
-    const Shape& weight =
-        graph.constants.at(node.constants.at("weight")).shape();
-    return weight[2] == 1 && weight[3] == 1 && weight[4] == 1 &&
-           Int(node, "group", 1) == weight[1];
-  }
-  static const std::set<std::string> ops = {"Add",      "BatchNormalization",
-                                            "Binarize", "Clip",
-                                            "Flatten",  "Floor",
-                                            "Mul",      "PRelu",
-                                            "Relu",     "Reshape",
-                                            "Transpose"};
-  return ops.count(node.op) > 0;
+// Whether an element of the result may follow from one of the inputs' elements:
+// a sum of many weighted ones has a value of its own. Bits that are made floats
+// again go through a convolution of single channels.
+bool MayFollow(const Node& node, const Graph& graph) {
+  if (!IsProduct(node)) return node.op != "Softmax";
+  const Shape& weight = graph.constants.at(node.constants.at("weight")).shape();
+  const bool bases = node.op.starts_with("Binary");
+  return std::all_of(weight.begin() + (bases ? 2 : 1), weight.end(),
+                     [](int64_t size) { return size == 1; });
 }
 
 bool IsPlain(const Preprocess& p) {
@@ -257,9 +251,9 @@ Sets RangeAnalysis::Evaluate(const Node& node) {
   return {ValueSet::Any()};
 }
 
-// The tensors that `tensor` is an elementwise function of, itself included. Of
-// too many, only the empty name.
-std::set<std::string> RangeAnalysis::Elementwise(
+// The tensors that elements of `tensor` may follow from, itself included;
+// nothing if they are too many.
+std::optional<std::set<std::string>> RangeAnalysis::Origins(
     const std::string& tensor) const {
   std::set<std::string> found;
   std::vector<std::string> wanted = {tensor};
@@ -267,11 +261,11 @@ std::set<std::string> RangeAnalysis::Elementwise(
     const std::string name = std::move(wanted.back());
     wanted.pop_back();
     if (!found.insert(name).second) continue;
-    if (found.size() > kMostSteps) return {""};
+    if (found.size() > kMostSteps) return std::nullopt;
     const auto it = producer_.find(name);
     if (it == producer_.end()) continue;
     const Node& node = graph_.nodes[it->second];
-    if (!IsElementwise(node, graph_)) continue;
+    if (!MayFollow(node, graph_)) continue;
     wanted.insert(wanted.end(), node.inputs.begin(), node.inputs.end());
   }
   return found;
@@ -280,11 +274,13 @@ std::set<std::string> RangeAnalysis::Elementwise(
 Sets RangeAnalysis::Sum(const Node& node) {
   const Sets& a = known_.at(node.inputs[0]);
   const Sets& b = known_.at(node.inputs[1]);
-  const auto left = Elementwise(node.inputs[0]);
-  const auto right = Elementwise(node.inputs[1]);
-  const bool dependent = std::any_of(
-      left.begin(), left.end(),
-      [&](const std::string& name) { return right.count(name) > 0; });
+  const auto left = Origins(node.inputs[0]);
+  const auto right = Origins(node.inputs[1]);
+  const bool dependent =
+      !left || !right ||
+      std::any_of(left->begin(), left->end(), [&](const std::string& name) {
+        return right->count(name) > 0;
+      });
   return Mapped(a, b.size(), [&](const ValueSet& x, size_t c) {
     return dependent ? ValueSet::DependentSum(x, At(b, c))
                      : ValueSet::Sum(x, At(b, c));

@@ -4,6 +4,7 @@
 #define BQENGINE_TOOLS_CONVERT_RANGE_ANALYSIS_H_
 
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -40,7 +41,7 @@ class RangeAnalysis {
   Sets FloatProduct(const Node& node);
   Sets Retold(const Node& node);
   Sets Joined(const Node& node);
-  std::set<std::string> Elementwise(const std::string& tensor) const;
+  std::optional<std::set<std::string>> Origins(const std::string& tensor) const;
   // Empty where it is not known.
   Shape ShapeOf(const std::string& tensor);
   std::span<const float> Floats(const Node& node,

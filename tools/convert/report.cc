@@ -177,11 +177,13 @@ std::string ReportJson(const Report& report) {
   }
   root["signs"] = Json::array();
   for (const SignReport& sign : report.signs) {
-    root["signs"].push_back({{"nodes", sign.nodes},
-                             {"values", sign.values},
-                             {"bases", sign.values.size() - 1},
-                             {"impossible", sign.impossible},
-                             {"assumed_absent", sign.assumed}});
+    root["signs"].push_back(
+        {{"nodes", sign.nodes},
+         {"values", sign.values},
+         {"bases", sign.values.size() - 1},
+         {"impossible", sign.impossible},
+         {"assumed_absent", sign.assumed},
+         {"assumed_absent_in_some_channels", sign.assumed_somewhere}});
   }
   root["notes"] = report.notes;
   // Paths need not be UTF-8.

@@ -401,13 +401,14 @@ ValueSet ValueSet::Union(const ValueSet& a, const ValueSet& b) {
 ValueSet ValueSet::WeightedSum(const ValueSet& terms,
                                std::span<const float> weights, float bias) {
   float size = 0;  // of all weights, if they have one
-  double total = 0, bit = 0;
+  double total = 0, net = 0, bit = 0;
   bool one_size = true, plain = true;
   for (float w : weights) {
     if (w == 0) continue;
     const float s = std::abs(w);
     if (size == 0) size = s;
     total += s;
+    net += w;
     bit = bit == 0 ? LowestBit(s) : std::min(bit, LowestBit(s));
     one_size = one_size && std::abs(s - size) <= 1e-6f * size;
     plain = plain && 16.0 * s == std::round(16.0 * s);
@@ -426,7 +427,11 @@ ValueSet ValueSet::WeightedSum(const ValueSet& terms,
     if (fine > 0 && AreFloats(bound, fine)) sum.grid_ = Grid::Multiples(fine);
     return sum.Shifted(bias, false);
   }
-  return terms.Exactly(0) == Occurs::kCan ? Spread({bias}) : Spread();
+  // Where a picture is flat, weights that add up to 0 (an edge filter's) leave
+  // the bias of it.
+  const bool cancels = std::abs(net) <= 1e-6 * total;
+  return cancels || terms.Exactly(0) == Occurs::kCan ? Spread({bias})
+                                                     : Spread();
 }
 
 }  // namespace bqengine::convert

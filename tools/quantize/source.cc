@@ -43,7 +43,9 @@ Result<Source> ReadOnnxModel(const Options& options) {
   }
   std::vector<std::string> notes = std::move(conversion->notes);
   for (const convert::SignReport& sign : conversion->signs) {
-    if (!sign.assumed.empty()) notes.push_back(convert::SignText(sign));
+    if (!sign.assumed.empty() || !sign.assumed_somewhere.empty()) {
+      notes.push_back(convert::SignText(sign));
+    }
   }
   return Source{std::move(conversion->graph),
                 {{options.input, file->file_bytes}},

@@ -44,8 +44,8 @@ struct LayerDifference {
 // has made of the layers before it. So the first layer that differs is at
 // fault, not one before it. What is made from bits or moves values must be the
 // same; sums of floats may differ by what their order can change: the number of
-// their terms, times the sum of the terms' magnitudes in this very place, times
-// the precision of float.
+// their terms (and 8, for the steps behind), times the sum of the terms'
+// magnitudes in this very place, times the precision of float.
 //
 // Outputs hold the complement of the right bytes before the compared backend
 // runs, so that what it does not write differs.

@@ -30,7 +30,8 @@ namespace bqengine {
 class BQENGINE_API ExactChain {
  public:
   static constexpr size_t kMostOps = 48;
-  // Each square root doubles the work of Compare.
+  // Each square root multiplies the work of Compare, where doubles leave it
+  // open.
   static constexpr size_t kMostBatchNorms = 4;
 
   // False, and nothing is appended, if a number is not finite (the bounds of

@@ -95,9 +95,9 @@ BQENGINE_API Status WriteGraph(const Graph& graph, const std::string& path);
 BQENGINE_API Result<Graph> OptimizeGraph(const Graph& graph);
 
 // Gives signs of accumulators thresholds at which float arithmetic switches
-// where the exact value of what stands between does (exact_chain.h); all else
-// stays as it is. Sessions and OptimizeGraph do this by themselves; whoever
-// evaluates a graph by other means asks here.
+// where the exact value of what stands between does (exact_chain.h); what no
+// output needs goes, all else stays as it is. Sessions and OptimizeGraph do
+// this by themselves; whoever evaluates a graph by other means asks here.
 BQENGINE_API Result<Graph> SettleGraph(const Graph& graph);
 
 }  // namespace bqengine

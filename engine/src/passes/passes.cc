@@ -6,7 +6,7 @@ namespace {
 constexpr Pass kMeaning[] = {SettleSigns};
 
 constexpr Pass kPasses[] = {
-    // First of those that make it faster, so that what lies between a pool and
+    // First, so that what lies between a pool and
     // a sign is gone when ...
     FoldIntoThreshold,
     // ... the sign moves before the pool, next to the product ...

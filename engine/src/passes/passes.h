@@ -1,5 +1,6 @@
-// Passes: each makes a graph faster without changing what it means. They take a
-// graph that has been checked and leave one that would pass the checks again.
+// Passes: the first settles what a graph means, the others make it faster
+// without changing that. They take a graph that has been checked and leave one
+// that would pass the checks again.
 #ifndef ENGINE_SRC_PASSES_PASSES_H_
 #define ENGINE_SRC_PASSES_PASSES_H_
 
@@ -13,11 +14,11 @@ namespace bqengine {
 
 using Pass = void (*)(GraphEditor& editor);
 
-// All passes, in the order of the list in passes.cc.
+// All passes: SettleSigns, then the list in passes.cc in its order.
 Status RunPasses(Graph& graph);
 
-// Only those that decide what the graph means, which every run takes: the
-// beginning of that list.
+// Only SettleSigns, which decides what the graph means and which every run
+// takes.
 Status SettleMeaning(Graph& graph);
 
 // Some passes; what no output needs goes in the end.
