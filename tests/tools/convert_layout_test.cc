@@ -6,6 +6,8 @@
 #include <cmath>
 #include <functional>
 
+#include "bqengine/model.h"
+#include "bqengine/session.h"
 #include "convert_test_util.h"
 
 namespace bqengine::convert {
